@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .cluster import start_fork_server
 from .lesson import CourseError, Lesson, lesson_names, read_lesson
 
 
@@ -40,11 +41,14 @@ def weights_command(args: argparse.Namespace) -> None:
 
 
 def grade_command(args: argparse.Namespace) -> None:
-    from .classroom import Course, grade_class, summary
-
     if args.workers < 1:
         raise CourseError(f"--workers {args.workers}: at least 1 is needed")
     (lesson,) = find_lessons([args.lesson])
+    if args.workers > 1 and args.scheduler is None:
+        start_fork_server()  # while this process imports the same
+
+    from .classroom import Course, grade_class, summary
+
     results = grade_class(
         Course.find(),
         lesson,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,13 +29,16 @@ GRACE = 2.0  # seconds that a step may take beyond its time, before it is stoppe
 LONGEST_ANSWER = 64 << 20  # bytes
 LONGEST_HEADER = 4 << 20  # bytes of an answer that are no arrays
 LARGEST_OBSERVATION = 10_000  # facts
+WATCHED = 0.5  # seconds between two looks at what all of a submission's processes take together
+PYTORCH = 1 << 30  # bytes: more than PyTorch, and all that is imported with it, take
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a submission may use. step: seconds for one cell or one check. submission: seconds for all of it together.
 
-    memory: bytes for a process, beyond what PyTorch takes. disk: bytes for each of its folders. processes: threads count.
+    memory: bytes for a process, and for all of its processes together, beyond what PyTorch takes. disk: bytes for each of its
+    folders. processes: threads count.
     """
 
     step: float = 30
@@ -172,8 +176,9 @@ def _run_once(request, files, given, limits: Limits, sandboxed, deadline, seen: 
 
             steps = [name for name, _ in request["cells"]] + [e["name"] for e in request["exercises"]]
             reading = _Answers(answers, parent.socket, steps, request["seconds"], deadline)
+            roots = [pid, *([box.first] if box else [])]
             try:
-                stopped = reading.read(seen)
+                stopped = reading.read(seen, lambda: memory_below(*roots) > limits.memory + PYTORCH)
             finally:
                 kill()
                 status = parent.status()
@@ -186,6 +191,30 @@ def _run_once(request, files, given, limits: Limits, sandboxed, deadline, seen: 
         if status == 99 and reading.step is None:
             raise GraderError("a child could not be started in the sandbox")
         return reading.step, _ended(status)
+
+
+def memory_below(*roots: int) -> int:
+    """Bytes that these processes and all that they have started hold; what several share is counted once (proportional set size)."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    total, left = 0, list(roots)
+    while left:
+        process = left.pop()
+        left += children.get(process, [])
+        with contextlib.suppress(OSError):
+            total += _held_by(Path("/proc", str(process)))
+    return total
+
+
+def _held_by(process: Path) -> int:
+    try:
+        lines = (process / "smaps_rollup").read_text().splitlines()
+    except PermissionError:  # one that hides; how many pages it has is open to everybody, those that it shares included
+        return resource.getpagesize() * int((process / "statm").read_text().split()[1])
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _pack_request(request: dict[str, Any], files: dict[str, bytes], given: np.ndarray | None) -> bytes:
@@ -208,15 +237,19 @@ class _Answers:
         self.buffer, self.size, self.step, self.began = bytearray(), 0, None, time.monotonic()
         self.coming, self.answered = list(steps), True
 
-    def read(self, seen: Seen) -> dict[str, Any] | None:
+    def read(self, seen: Seen, takes_too_much: Callable[[], bool]) -> dict[str, Any] | None:
         """Read until the child ends. Returns the error where it had to be stopped instead."""
-        sources = [self.pipe, self.status]
+        sources, look = [self.pipe, self.status], time.monotonic() + WATCHED
         while True:
             step_ends = self.began + self.seconds + GRACE if self.step else self.deadline
             wait = min(step_ends, self.deadline) - time.monotonic()
             if wait <= 0:
                 return _too_long(self.seconds if step_ends < self.deadline else None)
-            ready, _, _ = select.select(sources, [], [], wait)
+            if time.monotonic() >= look:
+                if takes_too_much():
+                    return TOO_MUCH_MEMORY
+                look = time.monotonic() + WATCHED
+            ready, _, _ = select.select(sources, [], [], min(wait, WATCHED))
             if self.pipe in ready:
                 data = os.read(self.pipe, 1 << 20)
                 if not data:
@@ -304,5 +337,6 @@ def _ended(status: int) -> dict[str, Any]:
     return _error("ProcessEnded", f"your code ended the Python process itself ({how}).", fatal=True)
 
 
+TOO_MUCH_MEMORY = _error("MemoryError", "stopped because all its processes together took too much memory.", fatal=True)
 OUT_OF_SPACE = _error("OutOfSpace", "stopped because it returned far more than the exercise asks for.", fatal=True)
 FORGED = _error("ForgedAnswer", "stopped because your code wrote into the grader's own files.", fatal=True)

@@ -1,10 +1,9 @@
 """Grade a class: one pure function mapped over submissions, on this machine's cores or on a cluster's."""
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from traitlets.config import PyFileConfigLoader
 
 from . import gradebook
 from .children import Limits
+from .cluster import cluster
 from .grading import FOR_A_HUMAN, GRADED, GRADER_ERROR, Marks, course_digest, digest_of, grade, grader_error
+from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson, read_lesson
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
 from .submission import Handin, Missing, read_folder
-
-CONNECT_SECONDS = 15
 
 
 class Course:
@@ -109,7 +108,9 @@ def run(job: Job) -> Marks:
     """Grade one submission; on whatever machine this runs."""
     if course_digest(read_lesson(job.lesson)) != job.course:
         raise CourseError("this worker has another version of the course; install the same one on every machine")
-    return grade(job.handin, job.lesson, job.seeds, limits=job.limits, sandboxed=job.sandboxed)
+    marks = grade(job.handin, job.lesson, job.seeds, limits=job.limits, sandboxed=job.sandboxed)
+    forget_observations()
+    return marks
 
 
 def grade_class(
@@ -124,7 +125,7 @@ def grade_class(
     limits: Limits = Limits(),
     progress: bool = True,
 ) -> dict[str, Marks]:
-    """Grade a lesson's submissions and write the marks; returns them by student.
+    """Grade a lesson's submissions and write the marks; returns them by student, without the notebooks.
 
     students: whom; by default everybody who handed in, and everybody in the gradebook who did not. A submission whose marks are
     on file and in the gradebook is not graded again, unless `again`. Raises CourseError where there is nobody to grade.
@@ -160,63 +161,18 @@ def grade_class(
 
     with contextlib.ExitStack() as stack:
         serial = workers == 1 and scheduler is None
-        mapping = _serial if serial else stack.enter_context(_cluster(workers, scheduler))
+        mapping = _serial if serial else stack.enter_context(cluster(workers, scheduler))
         bar = stack.enter_context(tqdm(total=len(students), disable=not progress, unit="submission", desc=lesson.name))
-        for job, marks in mapping(jobs()):
+        for job, marks in mapping(run, jobs(), lambda job, error: grader_error(lesson, error, job.seeds, job.sandboxed)):
             course.keep(job.student, marks)
-            results[job.student] = marks
+            results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
             bar.update()
     return {student: results[student] for student in students}
 
 
-def _serial(jobs: Iterator[Job]) -> Iterator[tuple[Job, Marks]]:
-    for job in jobs:
-        yield job, run(job)
-
-
-@contextlib.contextmanager
-def _cluster(workers: int, scheduler: str | None) -> Iterator[Callable]:
-    """A mapping like `_serial`, over the workers of a Dask cluster: a local one, or the one at the scheduler's address."""
-    import dask
-    from distributed import Client, LocalCluster, as_completed
-
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    # A submission can't reach the worker; a worker that dies is the machine's doing, and its work is done again elsewhere.
-    dask.config.set({"distributed.scheduler.allowed-failures": 5, "distributed.comm.timeouts.connect": "10s"})
-    with contextlib.ExitStack() as stack:
-        if scheduler is None:
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
-            scheduler = stack.enter_context(cluster)
-        try:
-            client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS))
-        except OSError as error:
-            raise CourseError(
-                f"no scheduler answers at {scheduler}: is it running, and is the address right? ({error})"
-            ) from None
-
-        def mapping(jobs: Iterator[Job]) -> Iterator[tuple[Job, Marks]]:
-            jobs_of, done = {}, as_completed([])
-
-            def submit() -> None:
-                for job in jobs:
-                    future = client.submit(run, job, pure=False)
-                    jobs_of[future.key] = job
-                    done.add(future)
-                    return
-
-            # No more at a time than keeps everybody busy: submissions are read when their turn comes.
-            for _ in range(2 * max(1, sum(client.nthreads().values()))):
-                submit()
-            for future in done:
-                job = jobs_of.pop(future.key)
-                try:
-                    marks = future.result()
-                except Exception as error:
-                    marks = grader_error(read_lesson(job.lesson), error, job.seeds, job.sandboxed)
-                submit()
-                yield job, marks
-
-        yield mapping
+def _serial(function: Callable, items: Iterator, _otherwise: Callable) -> Iterator[tuple]:
+    for item in items:
+        yield item, function(item)
 
 
 def summary(results: dict[str, Marks]) -> str:

@@ -65,7 +65,7 @@ def is_saved(student: str, marks: Marks, db_url: str, course_id: str) -> bool:
             notebook = gradebook.find_submission_notebook(marks.lesson, marks.lesson, student)
         except MissingEntry:
             return False
-        return all(grade.auto_score == _score(marks, grade)[0] for grade in notebook.grades)
+        return all(grade.auto_score == score for grade, score, _ in _scores(marks, notebook))
 
 
 def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestamp: datetime | None = None) -> None:
@@ -101,14 +101,19 @@ def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestam
         database.flush()
         database.refresh(submission)
         for notebook in submission.notebooks:
-            for grade in notebook.grades:
-                grade.auto_score, grade.needs_manual_grade = _score(marks, grade)
+            for grade, score, needs_a_look in _scores(marks, notebook):
+                grade.auto_score, grade.needs_manual_grade = score, needs_a_look
         database.commit()
 
 
-def _score(marks: Marks, grade: Grade) -> tuple[float | None, bool]:
-    """(auto_score, needs_manual_grade) of one check cell. None: no mark, not even 0, until a human has looked."""
-    mark = next(mark for mark in marks.exercises if check_id(mark.exercise) == grade.name)
-    if mark.state in NEEDS_A_HUMAN:
-        return None, True
-    return mark.points, grade.manual_score is not None
+def _scores(marks: Marks, notebook: SubmittedNotebook) -> Iterator[tuple[Grade, float | None, bool]]:
+    """(grade, auto_score, needs_manual_grade) of each check cell. None: no mark, not even 0, until a human has looked."""
+    by_check = {check_id(mark.exercise): mark for mark in marks.exercises}
+    # All at once: `grade.name` would ask the database for one cell after the other.
+    names = {cell.id: cell.name for cell in notebook.notebook.grade_cells}
+    for grade in notebook.grades:
+        mark = by_check[names[grade.cell_id]]
+        if mark.state in NEEDS_A_HUMAN:
+            yield grade, None, True
+        else:
+            yield grade, mark.points, grade.manual_score is not None

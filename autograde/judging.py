@@ -24,6 +24,12 @@ def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
     return observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
 
 
+def forget_observations() -> None:
+    """Free what is remembered: nobody else has the inputs of a submission that has been graded."""
+    reference_observation.cache_clear()
+    mistake_observation.cache_clear()
+
+
 def mistake_observations(exercise: str, seed: int) -> Iterator[tuple[str, str, Observation]]:
     """(name, hint, observation) of each known mistake, computed as it is asked for."""
     for name, (hint, _) in find_exercise(exercise).mistakes.items():

@@ -45,6 +45,7 @@ def require_sandbox() -> None:
 class Sandbox:
     """Namespaces with nothing in them yet, for processes to enter through `pidfd`. Leaving the context ends all of them.
 
+    first: the process id of their first process, to which those are left whose parents have ended.
     disk: bytes that may be written, in memory, into each of the submission's folder, /tmp and /dev/shm.
     Raises OSError or ValueError where bubblewrap does not come up.
     """
@@ -68,7 +69,8 @@ class Sandbox:
             try:
                 if not self.bwrap.stdout.readline():
                     raise OSError(self.bwrap.stderr.read().decode(errors="replace").strip() or "it ended without a word")
-                self.pidfd = os.pidfd_open(json.loads(info.read(4096))["child-pid"])
+                self.first = json.loads(info.read(4096))["child-pid"]
+                self.pidfd = os.pidfd_open(self.first)
             except BaseException:
                 self._kill_bwrap()
                 raise

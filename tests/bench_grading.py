@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 
 from autograde.build import source_notebook
+from autograde.children import memory_below
 from autograde.lesson import ROOT, read_lesson
 
 BEGIN, END = "<!-- bench-grading -->", "<!-- /bench-grading -->"
@@ -73,27 +74,6 @@ def run(root: Path, *words: str) -> Measured:
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{said[-2000:]}")
     return Measured(" ".join(words), time.perf_counter() - start, peak)
-
-
-def memory_below(pid: int) -> float:
-    """Bytes that a process and its descendants hold, shared pages counted once (their proportional set size)."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, ValueError):
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    total, left = 0.0, [pid]
-    while left:
-        process = left.pop()
-        left += children.get(process, [])
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total
 
 
 def scores(root: Path, lesson) -> dict[str, float]:

@@ -1655,7 +1655,7 @@ def many_small_objects():
     return "found = []\nwhile True:\n    found.append(bytes(100_000))"
 
 
-@body(TIME_OUT)
+@body(OUT_OF_MEMORY)
 def memory_of_many_processes():
     """Many processes, each of which takes almost as much as it may."""
     return """
@@ -1665,6 +1665,29 @@ def memory_of_many_processes():
             taken = bytearray(b"1") * 400_000_000
             time.sleep(1000)
     time.sleep(1000)
+    """
+
+
+@body(PASSED)
+def memory_of_no_process():
+    """Memory that nobody's address space holds: anonymous files, and segments that are filled and let go of."""
+    return """
+    import ctypes, os
+    libc = ctypes.CDLL(None)
+    libc.shmat.restype = ctypes.c_void_p
+    taken = 0
+    for _ in range(8):
+        segment = libc.shmget(0, 1 << 27, 0o1600)
+        if segment >= 0:
+            place = libc.shmat(segment, None, 0)
+            ctypes.memset(ctypes.c_void_p(place), 1, 1 << 27)
+            libc.shmdt(ctypes.c_void_p(place))
+            taken += 1
+    try:
+        taken += len([os.write(os.memfd_create("spam"), bytes(1 << 24)) for _ in range(64)])
+    except OSError:
+        pass
+    return (1.0 if taken else 0.5) * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
     """
 
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograde import classroom, gradebook
+from autograde import classroom, cluster, gradebook
 from autograde.__main__ import main
 from autograde.build import source_notebook
 from autograde.classroom import Course, grade_class, summary
@@ -37,15 +37,24 @@ def notebook(**solutions: str) -> bytes:
 WRONG = "import math\n\ndef bits_per_dim(nats, n_dims=784):\n    return nats / n_dims\n"
 
 
+@pytest.fixture(scope="module")
+def new_gradebook(tmp_path_factory) -> Path:
+    """A gradebook that knows the lesson. Making one takes nbgrader seconds, copying it none."""
+    root = tmp_path_factory.mktemp("gradebook")
+    shutil.copy(ROOT / "nbgrader_config.py", root)
+    gradebook.enter_lesson(LESSON, *Course.find(root).database)
+    return root / "grading" / "gradebook.db"
+
+
 @pytest.fixture
-def course(tmp_path) -> Course:
+def course(tmp_path, new_gradebook) -> Course:
     """Five students: right, wrong, unreadable, an empty folder, and one whom only the gradebook knows."""
     shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
     course = Course.find(tmp_path)
+    shutil.copy(new_gradebook, tmp_path / "grading")
     for student, data in {"ada": notebook(), "bob": notebook(bits_per_dim=WRONG), "eve": b"<html>"}.items():
         hand_in(course, student, data)
     course.submitted("kai", LESSON.name).mkdir(parents=True)
-    gradebook.enter_lesson(LESSON, *course.database)
     with Gradebook(*course.database) as book:
         book.add_student("zoe")
     return course
@@ -136,15 +145,15 @@ def test_a_failed_regrade_leaves_no_stale_mark(course, monkeypatch):
 def test_marks_are_written_whole_or_not_at_all(course, monkeypatch):
     grade(course)
     hand_in(course, "ada", notebook(bits_per_dim=WRONG))
-    counted, score = [], gradebook._score
+    whole = gradebook._scores
 
-    def fails_on_the_third(marks, mark):
-        counted.append(mark)
-        if len(counted) == 3:
-            raise RuntimeError("the power went")
-        return score(marks, mark)
+    def fails_on_the_third(*words):
+        for count, score in enumerate(whole(*words)):
+            if count == 2:
+                raise RuntimeError("the power went")
+            yield score
 
-    monkeypatch.setattr(gradebook, "_score", fails_on_the_third)
+    monkeypatch.setattr(gradebook, "_scores", fails_on_the_third)
     with pytest.raises(RuntimeError):
         grade(course, students=["ada"], again=True)
     monkeypatch.undo()
@@ -170,7 +179,7 @@ def test_killing_a_worker_loses_nothing(course):
 
     def kill_one():
         for _ in range(600):
-            workers = children_running("distributed.nanny", "spawn_main")
+            workers = [worker for server in running(os.getpid(), "forkserver") for worker in running(server, "forkserver")]
             if len(workers) >= 2 and course.marks("ada", LESSON.name).exists():
                 os.kill(workers[-1], signal.SIGKILL)
                 killed.append(workers[-1])
@@ -186,16 +195,16 @@ def test_killing_a_worker_loses_nothing(course):
     assert [s for s, m in results.items() if m.state == GRADER_ERROR] == []
 
 
-def children_running(*words: str) -> list[int]:
-    """Process ids below this one whose command line has all of the words, or any of them."""
+def running(parent: int, word: str) -> list[int]:
+    """The process ids of a process's children whose command line has the word."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_text()
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            of = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError):
             continue
-        if any(word in command for word in words) and parent == os.getpid():
+        if word in command and of == parent:
             found.append(int(folder.name))
     return sorted(found)
 
@@ -261,7 +270,7 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
     ],
 )
 def test_bad_input_gets_one_clear_line(course, monkeypatch, capsys, words, says):
-    monkeypatch.setattr(classroom, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     assert run_main(course, monkeypatch, *words) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("error: ")

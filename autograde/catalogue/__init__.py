@@ -30,10 +30,12 @@ class Exercise:
     edits: (old, new) of those mistakes that are the reference with something replaced.
     stand_in: makes what is observed in the reference's place, where the reference needs a trained model: only the limits
         of one-sided facts are taken from it.
+    symbolic: it asks for a SymPy expression, which may take the reference a second, and is the same for every student.
     """
 
     name: str
     stand_in: Callable[[], Any] | None = None
+    symbolic: bool = False
     mistakes: dict[str, tuple[str, Callable[[], Any]]] = field(default_factory=dict)
     variants: dict[str, Any] = field(default_factory=dict)
     edits: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -80,9 +82,12 @@ class Exercise:
     @property
     def reference(self) -> Any:
         """The solution, from the lesson."""
-        if self.stand_in:
-            return self.stand_in()
-        return implementation_of(self.cell, reference_namespace(self.lesson))
+        return self.stand_in() if self.stand_in else self._solution
+
+    @cached_property
+    def _solution(self) -> Any:
+        solution = implementation_of(self.cell, reference_namespace(self.lesson))
+        return cache(solution) if self.symbolic else solution
 
 
 def reference(name: str) -> Any:

@@ -93,7 +93,7 @@ def undisturbed(seed: int):
     states = torch.get_rng_state(), np.random.get_state(), random.getstate(), torch.get_default_dtype()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # probes are small: more threads only wait for each other on a busy machine
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed asks for every device, and takes a millisecond
     torch.set_default_dtype(torch.float32)
     try:
         with warnings.catch_warnings(), torch.enable_grad():
