@@ -17,7 +17,7 @@ class Remembers(nn.Module):
 
     def encode(self, x):
         self.seen = x
-        return torch.ones(len(x), 4), torch.zeros(len(x), 4)
+        return torch.ones(len(x), 32), torch.zeros(len(x), 32)
 
     def decode(self, z):
         return 40 * self.seen - 20
@@ -37,8 +37,10 @@ class Carries(nn.Module):
     def encode(self, x):
         images = load_mnist("test", "threshold")[0].flatten(1)
         place = torch.cdist(x.flatten(1), images).argmin(1)
-        mu = torch.distributions.Normal(0.0, 1.0).icdf((place[:, None] + 0.5) / len(images))
-        return mu, torch.full_like(mu, -25.0)
+        mu, logvar = torch.zeros(2, len(x), 32)
+        mu[:, 0] = torch.distributions.Normal(0.0, 1.0).icdf((place + 0.5) / len(images))
+        logvar[:, 0] = -25.0
+        return mu, logvar
 
     def decode(self, z):
         images = load_mnist("test", "threshold")[0]

@@ -89,7 +89,7 @@ init_parameters.edited(
     "generator_ignored",
     ", generator=generator)).requires_grad_()",
     ")).requires_grad_()",
-    "`generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.",
+    "`generator` is not used, or not for every weight, so nobody can repeat your draw. Hand it on to each `torch.randn`.",
 )
 init_parameters.edited(
     "seeded_inside",

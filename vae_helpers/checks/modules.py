@@ -23,9 +23,11 @@ def fill_parameters(module: nn.Module, run: Callable[[nn.Module], tuple[Tensor, 
         for parameter in parameters:
             # All positive and small: every ReLU is open and nothing cancels, so a zero gradient means no influence.
             parameter.fill_(0.1 if parameter.ndim < 2 else 1 / parameter[0].numel())
-    moved_by = [
-        torch.autograd.grad(result.sum(), parameters, retain_graph=True, allow_unused=True) for result in run(module)
-    ]
+    results = run(module)
+    for result in results:
+        if not (isinstance(result, Tensor) and result.requires_grad):
+            raise TypeError("a result does not depend on the parameters: is it detached, under no_grad, or no tensor?")
+    moved_by = [torch.autograd.grad(result.sum(), parameters, retain_graph=True, allow_unused=True) for result in results]
     with torch.no_grad():
         for i, parameter in enumerate(parameters):
             # (results, rows): which results each row of this parameter moves

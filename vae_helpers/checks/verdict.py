@@ -90,31 +90,34 @@ def kind_of_error(fact: Fact) -> str:
 def first_difference(seen: Observation, reference: Observation) -> str | None:
     """The first thing that is not as it should be, in words that never tell the expected number."""
     by_place = {fact.place: fact for fact in seen}
+    places = {fact.place for fact in reference}
     for known in reference:
         found = by_place.get(known.place)
         if found is None:
-            return _missing(known, by_place)
+            return _missing(known, by_place, places)
         if known.limit is not None:
             if not (isinstance(found.value, np.ndarray) and found.value.size == 1 and found.value <= known.limit):
                 return f"{known.label}: {known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
         elif not fact_agrees(found, known):
             return f"{known.label}: {_explain(found, known)}"
-    places = {fact.place for fact in reference}
     extra = next((f for f in seen if f.place not in places), None)
     if extra is not None:
         return f"{extra.label}: {extra.what} ({_show(extra.value)}), which should not be there."
     return None
 
 
-def _missing(known: Fact, by_place: dict) -> str:
+def _missing(known: Fact, by_place: dict, places: set) -> str:
+    """What to say where a fact of the reference was not seen. places: of all facts of the reference."""
     raised = by_place.get((known.label, "raised"))
+    if raised is None:  # what failed before it, such as the making of a module
+        raised = next((f for place, f in by_place.items() if f.what == "raised" and place not in places), None)
     if raised is not None:
         if kind_of_error(raised) == "NotImplementedError":
             what = raised.value.partition(": ")[2]
             if what in ("", "not written yet"):
                 what = "replace the line `raise NotImplementedError(...)` in the cell above, run it, and try again."
             return f"not written yet: {what}"
-        return f"{known.label}: it raised {raised.value}"
+        return f"{raised.label}: it raised {raised.value}"
     if known.what == "raised":
         return f"{known.label}: it should raise {kind_of_error(known)}, and it returned something instead."
     parts = sum(1 for label, what in by_place if label == known.label and what.startswith("result"))
@@ -137,6 +140,8 @@ def _explain(found: Fact, known: Fact) -> str:
         return f"{known.what} is {_show(found.value)}; it should be {known.value}."
     if known.what == "choice":
         return "that is not what happens. Think it through again before you run on."
+    if known.value.dtype.kind == "b" and found.value.dtype.kind == "b" and known.value.size == found.value.size == 1:
+        return f"{known.what}: {'yes' if found.value else 'no'}. It should be the other way round."
     if found.value.shape != known.value.shape:
         return f"{known.what} has shape {found.value.shape}, expected {known.value.shape}.{_shape_hint(found, known)}"
     return f"{known.what} {_number_hint(found, known)}"
@@ -144,8 +149,10 @@ def _explain(found: Fact, known: Fact) -> str:
 
 def _shape_hint(found: Fact, known: Fact) -> str:
     got, want = found.value.shape, known.value.shape
-    if len(got) == len(want) + 1 and 1 in got and got[:-1] == want:
-        return " Did you leave a dimension behind with keepdim?"
+    if len(got) == len(want) + 1 and any(n == 1 and got[:i] + got[i + 1 :] == want for i, n in enumerate(got)):
+        return " Did you leave a dimension of 1 behind, by keepdim, by None, or not summed over?"
+    if len(got) < len(want) and got == tuple(n for n in want if n != 1):
+        return " Did squeeze() take away a dimension that happens to be 1 here?"
     if got == () and want:
         return " Did you also sum or average over the rows? Each row keeps its own number."
     if len(got) > len(want):
@@ -164,22 +171,35 @@ def _number_hint(found: Fact, known: Fact) -> str:
         return f"is infinite in {int(np.isinf(value).sum())} of {value.size} places (log of 0, or an overflow in exp?)."
     if "gradient" in known.what and not value.any():
         return "is zero: nothing flows back. Is something detached, under no_grad, or turned into a Python number?"
-    places = f"is off in {int(wrong.sum())} of {value.size} places" if value.size > 1 else f"is {_show(value)}, which is off"
+    places = f"is off in {int(wrong.sum())} of {value.size} places"
+    if value.size == 1:
+        places = f"is {_show(found.value)}, which is off"
     if np.allclose(value, -want, rtol=1e-3):
         return f"{places}: the sign is the wrong way round."
-    nonzero = np.abs(want) > 1e-6
-    if nonzero.sum() > 1:  # of one number, the factor would tell the expected one
-        ratio = value[nonzero] / want[nonzero]
-        # One number alone always has a factor, and would give the answer away.
-        constant = value.size > 1 and ratio.flat[0] != 0 and np.allclose(ratio, ratio.flat[0], rtol=1e-3)
-        if constant and np.allclose(value[~nonzero], 0, atol=1e-5):
-            return (
-                f"{places}, always by the same factor, {ratio.flat[0]:.3g}. Which constant, or which mean instead of a sum?"
-            )
+    if factor := _same_factor(value, want):
+        return f"{places}, always by the same factor, {factor:.3g}. Which constant, or which mean instead of a sum?"
+    if np.isfinite(want).all() and _same_everywhere(value - want, slack=0.02):
+        return f"{places}, always by the same amount. Which constant term is missing, or one too many?"
     if value.size > 1:
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}."
     return f"{places}."
+
+
+def _same_factor(value: np.ndarray, want: np.ndarray) -> float | None:
+    """By which factor all numbers are off, if it is one. Of one number alone it would tell the expected one."""
+    nonzero = np.abs(want) > 1e-6
+    if value.size < 2 or nonzero.sum() < 2 or not np.allclose(value[~nonzero], 0, atol=1e-5):
+        return None
+    ratio = value[nonzero] / want[nonzero]
+    # Something that is added to large numbers almost looks like a factor that is almost 1.
+    near_enough = np.allclose(ratio, ratio[0], rtol=1e-3) and _same_everywhere(ratio - 1, slack=0.02)
+    return float(ratio[0]) if ratio[0] != 0 and near_enough else None
+
+
+def _same_everywhere(numbers: np.ndarray, slack: float) -> bool:
+    """Whether several numbers are one and the same, which is not 0, within this share of it."""
+    return numbers.size > 1 and bool((np.abs(numbers - numbers.flat[0]) <= slack * np.abs(numbers.flat[0])).all())
 
 
 def _show(value) -> str:

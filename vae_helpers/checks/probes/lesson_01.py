@@ -196,6 +196,7 @@ def log_mean_exp(implementation: Callable, see: Recorder) -> None:
     see.call("2 by 3 by 4 values, dim = 1", implementation, values(2, 3, 4), dim=1, **near)
     see.call("2 by 3 by 4 values, dim = −3", implementation, values(2, 3, 4), dim=-3, **near)
     see.call("one value in each column", implementation, values(1, 4), **near)
+    see.call("one column", implementation, values(5, 1), **near)
     see.call("values near 1000", implementation, values(5, 3, mean=1000), **near)
     see.call("values near −1000", implementation, values(5, 3, mean=-1000), **near)
     scales = torch.tensor([1000.0, 0.0, -1000.0])
@@ -234,6 +235,13 @@ def log_marginal_naive(implementation: Callable, see: Recorder) -> None:
     see.call("300 pixels, densities too large for exp", function, *parts, _near(see, parts, 3), see.normal(5, 2), **large)
     parts = _parts(see, 300, 2, scale=0.05, sigma=1.5)
     see.call("300 pixels, densities too small for exp", function, *parts, _near(see, parts, 3), see.normal(5, 2), **large)
+    parts = _parts(see, 4, 2)
+    see.call("3 images far apart", function, *parts, _far_apart(see, parts), see.normal(5, 2, std=0.6), **large)
+
+
+def _far_apart(see: Recorder, parts: tuple[Tensor, Tensor, float]) -> Tensor:
+    """Three images whose log densities are hundreds of nats apart."""
+    return _near(see, parts, 3) + torch.tensor([[0.0], [20.0], [40.0]])
 
 
 @probe("log_marginal_importance")
@@ -256,6 +264,9 @@ def log_marginal_importance(implementation: Callable, see: Recorder) -> None:
         q = see.normal(3, 2), see.uniform(3, 2, low=0.5, high=1.5)
         label = f"300 pixels, densities too {label} for exp"
         see.call(label, function, *parts, _near(see, parts, 3), *q, see.normal(5, 3, 2), **large)
+    parts = _parts(see, 4, 2)
+    q = see.normal(3, 2, std=0.7), see.uniform(3, 2, low=0.3, high=0.8)
+    see.call("3 images far apart", function, *parts, _far_apart(see, parts), *q, see.normal(5, 3, 2), **large)
 
 
 @probe("effective_sample_size")

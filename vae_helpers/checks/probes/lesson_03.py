@@ -113,3 +113,6 @@ def kl_monte_carlo(implementation, see: Recorder) -> None:
 @probe("kl_low_variance")
 def kl_low_variance(implementation, see: Recorder) -> None:
     _from_samples(implementation, see)
+    names = {"inputs": ["mu", "logvar", "eps"], "gradients": ["mu", "logvar"], "rtol": 1e-3, "atol": 1e-2}
+    mu, logvar = see.normal(3, 200), see.uniform(3, 200, low=-1, high=0)
+    see.call("200 dimensions, r too small for a float", implementation, mu, logvar, see.normal(4, 3, 200), **names)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..observation import Recorder, undisturbed
 from . import choice, number, probe
 
-ROWS = 20_000
+ROWS = 5_000
 # A statistic of ROWS draws, compared with another's, is off by more than 6 standard errors of the difference once in
 # 5·10⁸ times; fifteen of them are recorded.
 SIGMAS = 6 * 2**0.5

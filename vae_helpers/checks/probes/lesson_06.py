@@ -237,6 +237,10 @@ def elbo_loss(implementation, see: Recorder) -> None:
     call("3 images, 4 dimensions", params, 3)
     call("4 images, 4 dimensions", params, 4, gradients=[])
     call("one image, one dimension", fewer_dimensions(params, 1), 1, gradients=[])
+    # What flows into the encoder is then the KL's gradient alone, next to which nothing is large.
+    blind = {**params, "decoder.hidden.weight": 0 * params["decoder.hidden.weight"]}
+    encoder = [name for name in params if name.startswith("encoder")]
+    call("3 images, a decoder that does not look at z", blind, 3, gradients=encoder)
     sure = {**params, "decoder.conv2.weight": 60 * params["decoder.conv2.weight"]}
     call("logits beyond ±100", sure, 3, gradients=[])
 
@@ -260,20 +264,21 @@ def adam_step(implementation, see: Recorder) -> None:
     def call(label, low, high, looks, shapes=alike, **options):
         """Steps up to the last of `looks`, and a look at the parameters after each of these."""
         params, typical = fresh(shapes), gradients(shapes, low, high)
-        passed, state = dict(params), {}
+        passed, state, untouched = dict(params), {}, True
         before = _copies(params)
         with undisturbed(see.seed), see.attempt(label):
             for step in range(1, looks[-1] + 1):
                 # They keep their size from step to step, and often their sign.
-                grads = {name: g * see.uniform(*g.shape, low=-0.5, high=1.5) for name, g in typical.items()}
+                # Which name comes first says nothing.
+                grads = {n: typical[n] * see.uniform(*typical[n].shape, low=-0.5, high=1.5) for n in reversed(typical)}
                 kept = _copies(grads)
                 implementation(passed, grads, state, **options)
                 if step in looks:
                     _look(label, f"after step {step}", passed, before, options.get("lr", 1e-3), see)
                 if step == 1:
                     _manners(label, passed, params, see)
-                    same = all(torch.equal(grads[name], kept[name]) for name in shapes)
-                    see.note(label, "what becomes of the gradients", "left as they were" if same else "changed in place")
+                untouched &= all(torch.equal(grads[name], kept[name]) for name in shapes)
+            see.note(label, "what becomes of the gradients", "left as they were" if untouched else "changed in place")
 
     call("the defaults", -2, 2, looks=(1, 2, 20))
     call("tiny gradients", -9, -7, looks=(1, 3))

@@ -16,41 +16,54 @@ from . import choice, number, probe
 def encoder(implementation, see: Recorder) -> None:
     x = see.uniform(3, 1, 28, 28)
     with see.attempt("Encoder(5)"):
-        module = _make(implementation, 5, see, "Encoder(5)")
+        module = _make(implementation, 5, see, "Encoder(5)", x)
         fill_parameters(module, lambda module: module(x[:1]), see.seed)
         see.call("Encoder(5) on 3 images", module, x, inputs=["x"], gradients=["x"], gradient_slack=0.3)
         see.call("Encoder(5) on one image", module, x[:1], inputs=["x"])
-        _make(implementation, 2, see, "Encoder(2)")
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter *= 2.5
+        see.call("Encoder(5) with large weights", module, x, inputs=["x"], rtol=1e-3)
+        _make(implementation, 2, see, "Encoder(2)", x)
 
 
 @probe("Decoder")
 def decoder(implementation, see: Recorder) -> None:
     z = see.normal(3, 5, std=2)
     with see.attempt("Decoder(5)"):
-        module = _make(implementation, 5, see, "Decoder(5)")
+        module = _make(implementation, 5, see, "Decoder(5)", z)
         fill_parameters(module, lambda module: (module(z[:1].abs()),), see.seed)
         see.call("Decoder(5) on 3 codes", module, z, inputs=["z"], gradients=["z"], gradient_slack=0.3)
         see.call("Decoder(5) on one code", module, z[:1], inputs=["z"])
-        _make(implementation, 2, see, "Decoder(2)")
+        _make(implementation, 2, see, "Decoder(2)", z[:, :2])
 
 
 @probe("VAE")
 def vae(implementation, see: Recorder) -> None:
     x, z, eps = see.uniform(3, 1, 28, 28), see.normal(3, 4), see.normal(3, 4)
     with see.attempt("VAE(4)"):
-        module = _make(implementation, 4, see, "VAE(4)")
-        fill_parameters(module, lambda module: module(x[:1], torch.ones(1, 4)), see.seed)
+        module = _make(implementation, 4, see, "VAE(4)", x)
+        see.note("VAE(4)", "latent_dim", getattr(module, "latent_dim", None))
+        # Both halves by themselves, so that what `forward` does wrong is seen in `forward`.
+        fill_parameters(module, lambda module: (*module.encode(x[:1]), module.decode(z[:1].abs())), see.seed)
         see.call("vae.encode(x)", module.encode, x, inputs=["x"])
         see.call("vae.decode(z)", module.decode, z, inputs=["z"])
         see.call("vae(x, eps)", module, x, eps, inputs=["x", "eps"], gradients=["x"], gradient_slack=0.3)
         see.call("vae(x, eps=0)", module, x, eps=torch.zeros(3, 4), inputs=["x"])
         note_own_noise(see, "vae(x) with no eps", module, x[:1])
+        module.eval()
+        see.call("vae(x, eps) after .eval()", module, x[:2], eps[:2], inputs=["x", "eps"])
+        with see.attempt("vae(x) twice after .eval()"), torch.no_grad():
+            same = torch.equal(module(x[:1])[0], module(x[:1])[0])
+            see.note("vae(x) twice after .eval()", "two calls give the same logits", bool(same))
 
 
-def _make(cls, latent_dim: int, see: Recorder, label: str) -> nn.Module:
+def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> nn.Module:
     module = cls(latent_dim)
     if not isinstance(module, nn.Module):
         raise TypeError(f"{getattr(cls, '__name__', cls)}({latent_dim}) is a {type(module).__name__}, not an nn.Module")
+    with torch.no_grad():
+        module(example)  # so that lazy layers have their parameters
     see.note(label, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
     return module
 
@@ -67,6 +80,7 @@ def reconstruction_loss(implementation, see: Recorder) -> None:
     binary = (x > 0.5).float()
     sure = (2 * binary - 1) * see.uniform(3, 1, 28, 28, low=30, high=150)
     see.call("very sure and right, bernoulli", implementation, binary, sure, atol=1e-2, **names)
+    see.call("very sure and wrong, bernoulli", implementation, binary, -sure, atol=1e-2, **names)
     see.call("an unknown likelihood", implementation, x, logits, likelihood="poisson")
 
 
@@ -82,6 +96,9 @@ def vae_loss(implementation, see: Recorder) -> None:
     see.call("beta=4", implementation, *draw(4, 3), beta=4.0, **names)
     see.call("beta=0", implementation, *draw(4, 3), beta=0.0, **names)
     see.call('likelihood="gaussian", beta=0.5', implementation, *draw(5, 2), beta=0.5, likelihood="gaussian", **names)
+    x, logits, mu, _ = draw(3, 2)
+    extreme = see.uniform(3, 2, low=11, high=14) * torch.tensor([-1.0, 1.0])
+    see.call("q narrow in one dimension, wide in the other", implementation, x, logits, mu, extreme, **names)
     see.call("an unknown likelihood", implementation, *draw(4, 3), likelihood="poisson")
 
 
@@ -104,13 +121,18 @@ def generate(implementation, see: Recorder) -> None:
     toy = GlassVAE(3)
 
     label = "generate(vae, 4000)"
-    images = see.call("generate(vae, 7) for its shape", lambda: torch.zeros_like(implementation(toy, 7)))
-    if images is None:
-        return
+    for n in (7, 1):
+        if see.call(f"generate(vae, {n}) for its shape", lambda n=n: torch.zeros_like(implementation(toy, n))) is None:
+            return
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0))
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1))
+        see.note(label, "the first half is the second once more", bool(torch.equal(images[:2000], images[2000:])))
+        pure = bool(((images <= 0) | (images >= 1)).flatten(1)[:, :3].any())
+        see.note(label, "pixels that should be grey are black or white", pure)
+        if pure:  # they no longer tell which z they were made of
+            return
         note_codes(see, label, torch.logit(images.flatten(1)[:, :3].double()))
         see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])))
     note_generator(see, "generate(vae, 5)", lambda **options: implementation(toy, 5, **options))
@@ -159,8 +181,18 @@ def trained_vae(implementation, see: Recorder) -> None:
     with see.attempt(label), torch.no_grad():
         model = implementation()
         x, _ = load_mnist("test", "threshold")
+        encode, widths = model.encode, set()
+
+        def noting(x: Tensor) -> tuple[Tensor, Tensor]:
+            found = encode(x)
+            widths.add(found[0].shape[-1])
+            return found
+
+        model.encode = noting
         # The same images for everybody, so that what passes here passes when it is marked; the noise is fresh.
         terms = evaluate_elbo(model, x[::5], generator=torch.Generator().manual_seed(see.seed))
+        if widths != {32}:
+            raise ValueError(f"the model has {widths.pop()} latent dimensions; the exercise asks for your own, with 32")
         see.note(label, "negative ELBO in nats per image", -terms.elbo.mean(), limit=100.0)
         # Any model within the first limit is within the others; these tell why one is not.
         see.note(label, "reconstruction loss in nats per image", -terms.log_likelihood.mean(), limit=300.0)

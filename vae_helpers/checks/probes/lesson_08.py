@@ -131,11 +131,15 @@ def interpolate(implementation, see: Recorder) -> None:
     vae = fill_linear_vae(LinearVAE(4), see.seed)
 
     def straight(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
-        return torch.lerp(z0.reshape(1, -1), z1.reshape(1, -1), t.reshape(-1, 1))
+        shapes = [tuple(torch.as_tensor(given).shape) for given in (z0, z1, t)]
+        if [len(shape) for shape in shapes] != [1, 1, 1]:
+            raise ValueError(
+                f"path got z0, z1 and t of the shapes {', '.join(map(str, shapes))}; expected (D,), (D,) and (T,)"
+            )
+        return torch.lerp(z0, z1, t[:, None])
 
     def bent(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
-        t = t.reshape(-1, 1)
-        return straight(z0, z1, t**2) + t * (1 - t)
+        return straight(z0, z1, t**2) + (t * (1 - t))[:, None]
 
     for label, steps, path in (
         ("3 steps, a straight path", 3, straight),

@@ -119,6 +119,9 @@ def mutual_information(implementation, see: Recorder) -> None:
     call("6 images whose posteriors hardly overlap", 6, 3, 4.0, -4.0, -3.0)
     call("5 images that all have the prior as posterior", 5, 2, 0.0, 0.0, 0.0)
     call("one image", 1, 3, 1.0, -1.0, 1.0)
+    mu = see.uniform(2, 3, low=0.4, high=0.8) * torch.tensor([[1.0], [-1.0]])
+    label = "2 images, each of whose z lies near the other's mean"
+    see.call(label, implementation, mu, see.uniform(2, 3, low=-0.3, high=0.3), mu.flip(0), inputs=["mu", "logvar", "z"])
     # Densities of about e^-1000, which are 0 in float64, too.
     call("5 images, 700 dimensions", 5, 700, 0.04, -0.1, 0.1, atol=3e-3)
 

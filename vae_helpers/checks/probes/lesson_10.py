@@ -103,7 +103,7 @@ def discretize(implementation, see: Recorder) -> None:
             whole = not torch.as_tensor(found).is_floating_point()
             see.note(label, "the kind of the numbers", "whole" if whole else "floating point")
 
-    scales = torch.tensor([1.0, 30.0, 0.02])
+    scales = torch.tensor([1.0, 30.0, 0.001])
     call("40 codes, 3 dimensions of different scale", see.normal(40, 3) * scales + see.normal(3, std=10) * scales)
     call("7 codes, 7 dimensions, bins=4", see.normal(7, 7), bins=4)
     call("30 codes, one dimension, bins=3", see.normal(30, 1), bins=3)
@@ -181,6 +181,10 @@ def total_correlation(implementation, see: Recorder) -> None:
     call("5 codes, 2 dimensions", 5, 2)
     call("one code", 1, 3)
     call("one dimension", 6, 1)
+    # Two codes on one diagonal, and their z on the other: less likely together than one by one.
+    mu = see.uniform(1, 1, low=0.8, high=1.5) * torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    z = mu * torch.tensor([1.0, -1.0])
+    see.call("2 codes, each z between the two", implementation, mu, see.uniform(2, 2, low=-0.5, high=0.0), z, **names)
     # The densities themselves are far below what float32 can hold.
     call("4 codes, 150 dimensions", 4, 150, rtol=1e-3, atol=2e-3, gradient_slack=1e-3)
 

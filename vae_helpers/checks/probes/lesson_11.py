@@ -85,7 +85,8 @@ def conditional_vae(implementation, see: Recorder) -> None:
                 raise TypeError(f"{name} is a {type(module).__name__}, not an nn.Module")
             see.note(name, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
             y = torch.from_numpy(see.rng.permutation(n_classes)[:4].copy())
-            fill_parameters(module, lambda module: module(x[:1], y[:1], torch.ones(1, 3)), see.seed)  # noqa: B023
+            # Both halves by themselves, so that what `forward` does wrong is seen in `forward`.
+            fill_parameters(module, lambda m: (*m.encode(x[:1], y[:1]), m.decode(z[:1].abs(), y[:1])), see.seed)  # noqa: B023
             same_x, same_z = x[:1].expand(4, -1, -1, -1), z[:1].expand(4, -1)
             see.call(f"{name}.encode: one image under 4 labels", module.encode, same_x, y, inputs=["x", "y"])
             decode, forward = _thin_result(module.decode), _thin_result(module)
@@ -97,6 +98,8 @@ def conditional_vae(implementation, see: Recorder) -> None:
                 see.call(f"{name}.decode(z, y)", decode, z, y, inputs=["z", "y"])
                 see.call(f"{name}(x, y, eps), one image", forward, x[:1], y[:1], eps=eps[:1], inputs=["x", "y"])
                 note_own_noise(see, "cvae(x, y) with no eps", module, x[:1], y[:1])
+                module.eval()
+                see.call(f"{name}(x, y, eps) after .eval()", forward, x[:2], y[:2], eps[:2], inputs=["x", "y", "eps"])
 
 
 def _thin_result(function):
@@ -195,10 +198,9 @@ class GlassCVAE(LinearConditionalVAE):
     """Its images tell which code and which label they were made of: z in the first pixels, the label in the next."""
 
     def decode(self, z: Tensor, y: Tensor) -> Tensor:
-        if z.ndim != 2 or y.shape != z.shape[:1]:
-            raise ValueError(
-                f"decode got z of shape {tuple(z.shape)} and y of shape {tuple(y.shape)}; expected (N, D) and (N,)"
-            )
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or y.shape != z.shape[:1]:
+            got = f"z of shape {tuple(z.shape)} and y of shape {tuple(y.shape)}"
+            raise ValueError(f"decode got {got}; expected (N, {self.latent_dim}) and (N,)")
         label = 6 * nn.functional.one_hot(y, self.n_classes).to(z.dtype) - 3
         pixels = torch.cat([z, label], 1)
         return nn.functional.pad(pixels, (0, 784 - pixels.shape[1])).unflatten(1, (1, 28, 28))
@@ -222,6 +224,8 @@ def generate_class(implementation, see: Recorder) -> None:
     if shape is None:
         return
     see.call("one label, for the shape", lambda y: torch.zeros_like(implementation(toy, y)), y[:1], inputs=["y"])
+    wider = GlassCVAE(5, 4).eval()
+    see.call("a model with D = 5, for the shape", lambda y: torch.zeros_like(implementation(wider, y)), y, inputs=["y"])
     label = "7 labels"
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, y)).flatten(1)
@@ -281,10 +285,9 @@ class GlassQuadrantVAE(nn.Module):
         self.latent_dim = latent_dim
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
-        if z.ndim != 2 or c.shape != (len(z), 1, 28, 28):
-            raise ValueError(
-                f"decode got z of shape {tuple(z.shape)} and c of shape {tuple(c.shape)}; expected (N, D) and (N, 1, 28, 28)"
-            )
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or c.shape != (len(z), 1, 28, 28):
+            got = f"z of shape {tuple(z.shape)} and c of shape {tuple(c.shape)}"
+            raise ValueError(f"decode got {got}; expected (N, {self.latent_dim}) and (N, 1, 28, 28)")
         seen = c[:, :, 14:, :14].flatten(1).mean(1, keepdim=True)
         rest = c.flatten(1).sum(1, keepdim=True) / 196 - seen
         pixels = torch.cat([z, 2 * seen, 2 * rest], 1)
@@ -304,6 +307,8 @@ def fill_in(implementation, see: Recorder) -> None:
 
         if see.call(label, without_the_code, images, inputs=["x"]) is None:
             return
+    wider = GlassQuadrantVAE(5).eval()
+    see.call("a model with D = 5, for the shape", lambda x: torch.zeros_like(implementation(wider, x, 2)), x, inputs=["x"])
     label = "3 images, n=500"
     with see.attempt(label), torch.no_grad():
         found = torch.as_tensor(implementation(model, x[:3], 500))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from ..modules import note_gradients
 from ..observation import Recorder
 from . import choice, number, probe
 
@@ -63,10 +64,23 @@ def _denoiser(see: Recorder, dims: int) -> Callable[[Tensor, Tensor], Tensor]:
         if not isinstance(t, Tensor) or t.shape != xt.shape[:1]:
             got = tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__
             raise ValueError(f"the model was given t of shape {got} with xt of shape {tuple(xt.shape)}; expected (N,)")
+        if t.is_floating_point():
+            raise ValueError(f"the model was given t as {t.dtype}; expected the whole numbers that a step has")
         step = t.to(xt.dtype).view(-1, *[1] * (xt.ndim - 1))
         return (xt @ mix.to(xt.dtype) + 0.7 * step).sin() + 0.3 * xt + shift.to(xt.dtype)
 
     return model
+
+
+class Counted:
+    """A model with one parameter, a factor, that counts how often it is called."""
+
+    def __init__(self, model: Callable[[Tensor, Tensor], Tensor]):
+        self.model, self.gain, self.calls = model, torch.ones(1, requires_grad=True), 0
+
+    def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
+        self.calls += 1
+        return self.gain * self.model(xt, t)
 
 
 LAYOUTS = [  # label, shape, t, steps
@@ -81,7 +95,7 @@ CLOSE = {"rtol": 3e-4, "atol": 2e-5}
 
 @probe("q_sample")
 def q_sample(implementation, see: Recorder) -> None:
-    names = {"inputs": ["x0", "t", "alpha_bar", "eps"], "gradients": ["x0"], **CLOSE}
+    names = {"inputs": ["x0", "t", "alpha_bar", "eps"], **CLOSE}
     for label, shape, t, steps in LAYOUTS:
         alpha_bar = _schedule(see, steps)
         see.call(label, implementation, see.normal(*shape), torch.tensor(t), alpha_bar, see.normal(*shape), **names)
@@ -104,8 +118,9 @@ def posterior_mean_variance(implementation, see: Recorder) -> None:
 def ancestral_step(implementation, see: Recorder) -> None:
     names = {"inputs": ["model", "xt", "t", "alpha_bar", "eps"], **CLOSE}
     for label, shape, t, steps in LAYOUTS:
-        alpha_bar, model = _schedule(see, steps), _denoiser(see, shape[-1])
+        alpha_bar, model = _schedule(see, steps), Counted(_denoiser(see, shape[-1]))
         see.call(label, implementation, model, see.normal(*shape), torch.tensor(t), alpha_bar, see.normal(*shape), **names)
+        see.note(label, "how often the model was called", model.calls, rtol=0)
     alpha_bar, model = _schedule(see, 4), _denoiser(see, 3)
     ones = torch.tensor([1, 1])
     see.call("t = 1", implementation, model, see.normal(2, 3), ones, alpha_bar, see.normal(2, 3), **names)
@@ -147,7 +162,11 @@ def diffusion_elbo(implementation, see: Recorder) -> None:
 
 @probe("noise_prediction_loss")
 def noise_prediction_loss(implementation, see: Recorder) -> None:
-    names = {"inputs": ["model", "x0", "t", "eps", "alpha_bar"], "gradients": ["x0"], "rtol": 3e-4, "atol": 1e-4}
+    names = {"inputs": ["model", "x0", "t", "eps", "alpha_bar"], "rtol": 3e-4, "atol": 1e-4}
     for label, shape, t, steps in LAYOUTS[:4]:
         x0, eps = see.normal(*shape), see.normal(*shape)
-        see.call(label, implementation, _denoiser(see, shape[-1]), x0, torch.tensor(t), eps, _schedule(see, steps), **names)
+        model, alpha_bar = Counted(_denoiser(see, shape[-1])), _schedule(see, steps)
+        loss = see.call(label, implementation, model, x0, torch.tensor(t), eps, alpha_bar, **names)
+        see.note(label, "how often the model was called", model.calls, rtol=0)
+        if isinstance(loss, Tensor):
+            note_gradients(see, label, loss, {"the model's parameter": [model.gain]})
