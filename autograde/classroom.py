@@ -20,7 +20,9 @@ from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson, read_lesson
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
-from .submission import Handin, Missing, read_folder
+from .submission import Handin, Missing, read_file, read_folder
+
+LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 
 
 class Course:
@@ -33,9 +35,16 @@ class Course:
 
     @classmethod
     def find(cls, folder: Path | None = None) -> "Course":
-        """The course whose nbgrader_config.py lies in `folder`; by default in the working directory, or else in this repository."""
+        """The course whose nbgrader_config.py lies in `folder`; by default in the working directory, or else in this repository.
+
+        Raises CourseError where it can't be read.
+        """
         folder = folder or (Path.cwd() if Path("nbgrader_config.py").exists() else ROOT)
-        return cls(CourseDirectory(config=PyFileConfigLoader("nbgrader_config.py", str(folder)).load_config()))
+        try:
+            config = PyFileConfigLoader("nbgrader_config.py", str(folder)).load_config()
+        except Exception as error:  # it is a program
+            raise CourseError(f"{folder / 'nbgrader_config.py'} stops with {type(error).__name__}: {error}") from error
+        return cls(CourseDirectory(config=config))
 
     @property
     def secret(self) -> bytes:
@@ -52,10 +61,14 @@ class Course:
         return self.root / "grading" / "marks" / lesson / f"{student}.json"
 
     def students(self, lesson: str) -> list[str]:
-        """Everybody who handed in something, a link or an empty folder included."""
+        """Everybody who handed in something, a link or an empty folder included. Raises CourseError for a name that can't be kept."""
         folder = Path(self.directory.format_path(self.directory.submitted_directory, ".", ".")).resolve()
         handed_in = sorted(path.name for path in folder.glob("*") if os.path.lexists(path / lesson))
-        return [student for student in handed_in if not student.startswith(".")]
+        students = [student for student in handed_in if not student.startswith(".")]
+        for student in students:
+            if not student.isprintable() or len(student.encode(errors="replace")) > LONGEST_NAME:
+                raise CourseError(f"no student can be called {student!r}: rename that folder in {folder}")
+        return students
 
     def read(self, student: str, lesson: str) -> Handin | None:
         try:
@@ -64,8 +77,12 @@ class Course:
             return None
 
     def timestamp(self, student: str, lesson: str) -> datetime | None:
-        written = self.directory.get_existing_timestamp(str(self.submitted(student, lesson)))
-        return parse_utc(written) if written else None
+        """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
+        data, _ = read_file(self.submitted(student, lesson) / "timestamp.txt", most=100)
+        try:
+            return parse_utc(data.decode().strip()) if data else None
+        except (ValueError, OverflowError):
+            return None
 
     def seeds(self, student: str, lesson: Lesson) -> dict[str, int]:
         return seeds_of(self.secret, student, lesson.exercises)
@@ -80,7 +97,7 @@ class Course:
         """The marks on file. None where there are none, or none that can be read."""
         try:
             return Marks.from_json(self.marks(student, lesson).read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
 

@@ -38,7 +38,7 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Callable]:
             scheduler = stack.enter_context(local)
         try:
             client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CourseError(
                 f"no scheduler answers at {scheduler}: is it running, and is the address right? ({error})"
             ) from None

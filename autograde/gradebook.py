@@ -33,18 +33,37 @@ def open_gradebook(db_url: str, course_id: str) -> Iterator[Gradebook]:
                 gradebook.db.rollback()
                 raise
     except ModuleNotFoundError as error:
-        raise CourseError(f"the gradebook {make_url(db_url)!r} needs a package: pip install {error.name}") from error
+        raise CourseError(f"the gradebook {_without_password(db_url)} needs a package: pip install {error.name}") from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CourseError(f"the gradebook {make_url(db_url)!r} can't be used: {reason}") from error
+        raise CourseError(f"the gradebook {_without_password(db_url)} can't be used: {reason}") from error
+
+
+def _without_password(db_url: str) -> str:
+    try:
+        return repr(make_url(db_url))
+    except SQLAlchemyError:
+        return "of c.CourseDirectory.db_url"
 
 
 def enter_lesson(lesson: Lesson, db_url: str, course_id: str) -> None:
-    """Make sure that the gradebook knows the lesson's cells, as `nbgrader generate_assignment` does."""
+    """Make sure that the gradebook knows the lesson's cells and their points, as `nbgrader generate_assignment` does.
+
+    Raises CourseError where exercises have come or gone since submissions were graded, which nbgrader can't keep apart.
+    """
+    points = {check_id(name): cell.points for name, cell in lesson.exercises.items()}
     with open_gradebook(db_url, course_id) as gradebook:
         try:
-            gradebook.find_notebook(lesson.name, lesson.name)
-            return
+            notebook = gradebook.find_notebook(lesson.name, lesson.name)
+            known = {cell.name: cell.max_score for cell in notebook.grade_cells}
+            if known == points:
+                return
+            if known.keys() != points.keys() and notebook.submissions:
+                changed = ", ".join(sorted(known.keys() ^ points.keys()))
+                raise CourseError(
+                    f"{lesson.name} has other exercises than when it was first graded ({changed}): export its marks, "
+                    f"remove it from the gradebook (nbgrader db assignment remove --force {lesson.name}), and grade it again"
+                )
         except MissingEntry:
             gradebook.update_or_create_assignment(lesson.name)
     resources = {"nbgrader": {"notebook": lesson.name, "assignment": lesson.name, "db_url": db_url}}
@@ -65,7 +84,8 @@ def is_saved(student: str, marks: Marks, db_url: str, course_id: str) -> bool:
             notebook = gradebook.find_submission_notebook(marks.lesson, marks.lesson, student)
         except MissingEntry:
             return False
-        return all(grade.auto_score == score for grade, score, _ in _scores(marks, notebook))
+        kept = [grade.auto_score == score for grade, score, _ in _scores(marks, notebook)]
+        return all(kept) and len(kept) == len(marks.exercises)
 
 
 def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestamp: datetime | None = None) -> None:
@@ -95,11 +115,16 @@ def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestam
                 made = SubmittedNotebook(notebook_id=notebook.id, assignment_id=submission.id)
                 database.add(made)
                 database.flush()
-                database.add_all(Grade(cell_id=cell.id, notebook_id=made.id) for cell in notebook.grade_cells)
                 database.add_all(Comment(cell_id=cell.id, notebook_id=made.id) for cell in notebook.solution_cells)
         submission.timestamp = timestamp
         database.flush()
         database.refresh(submission)
+        for made in submission.notebooks:
+            there = {grade.cell_id for grade in made.grades}
+            missing = [cell.id for cell in made.notebook.grade_cells if cell.id not in there]
+            database.add_all(Grade(cell_id=cell, notebook_id=made.id) for cell in missing)
+            database.flush()
+            database.refresh(made)
         for notebook in submission.notebooks:
             for grade, score, needs_a_look in _scores(marks, notebook):
                 grade.auto_score, grade.needs_manual_grade = score, needs_a_look

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -18,11 +19,12 @@ from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.verdict import Verdict
 
-from .build import check_id
+from .build import NOTEBOOKS, check_id
 from .catalogue import find_exercise
 from .children import Limits, Seen, observe_submission
 from .judging import judge_observation
-from .lesson import ROOT, Lesson, read_lesson
+from .lesson import Lesson, read_lesson
+from .sandbox import HELPERS
 from .submission import Handin, Missing, Submission, Unreadable, assemble, release_of
 
 PASSED, FAILED, ERROR = "passed", "failed", "error"
@@ -101,15 +103,12 @@ def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
 
 @cache  # what this process has imported does not change any more
 def course_digest(lesson: Lesson) -> str:
-    """Of everything that decides what is right: the lesson, its probes, its catalogue and the judge."""
-    number = lesson.name.split("_")[0]
-    paths = [lesson.path, *(ROOT / "vae_helpers" / "checks").glob("*.py"), *(ROOT / "autograde").glob("*.py")]
-    paths += [
-        ROOT / "vae_helpers/checks/probes" / f"lesson_{number}.py",
-        ROOT / "autograde/catalogue" / f"lesson_{number}.py",
-    ]
+    """Of everything that decides what is right: the lesson, what it was handed out as, and the code of both packages."""
+    paths = [lesson.path, NOTEBOOKS / lesson.name / f"{lesson.name}.ipynb"]
+    for folder in (HELPERS, Path(__file__).parent):
+        paths += sorted(folder.rglob("*.py"))
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -168,8 +167,9 @@ def _run(submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds
     asked = {name: {"name": name, "check": lesson.exercises[name].check or name, "seed": seeds[name]} for name in exercises}
     trained = [name for name in asked if find_exercise(name).stand_in is not None]
 
-    def child(exercises: list[dict], given: np.ndarray | None = None) -> Seen:
-        return observe_submission(cells, exercises, submission.files, given=given, limits=limits, sandboxed=sandboxed)
+    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Seen:
+        options = {"given": given, "hidden": hidden, "limits": limits, "sandboxed": sandboxed}
+        return observe_submission(cells, exercises, submission.files, **options)
 
     seen = child([exercise for name, exercise in asked.items() if name not in trained])
     for name in trained:
@@ -190,7 +190,8 @@ class HalfFailed(BaseException):
 class TwoProcesses(torch.nn.Module):
     """A submission's trained model, its encoder and its decoder each in a process of its own.
 
-    The decoder's process never sees an image, so that remembering them gains nothing: all that it learns of one is its code.
+    The decoder's process never sees an image, not even on the disk, so that remembering them gains nothing: all that it learns
+    of one is its code.
     """
 
     def __init__(self, child: Callable[..., Seen], exercise: dict[str, Any]):
@@ -205,7 +206,8 @@ class TwoProcesses(torch.nn.Module):
 
     def _half(self, half: str, given: torch.Tensor) -> list[torch.Tensor]:
         name = self.exercise["name"]
-        seen = self.child([self.exercise | {"half": half}], given=given.numpy())
+        hidden = [HELPERS / "mnist"] if half == "decode" else []
+        seen = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=hidden)
         if name in seen.errors:
             raise HalfFailed(seen.errors[name])
         return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in seen.observations[name]]

@@ -13,6 +13,7 @@ from .children import Limits
 from .classroom import Course
 from .grading import judge_exercise
 from .lesson import CourseError, find_lesson
+from .sandbox import require_sandbox
 
 
 class _Inputs(Recorder):
@@ -32,6 +33,8 @@ class _Inputs(Recorder):
 
 def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = True) -> str:
     """What an appeal needs, as text. Raises CourseError for an unknown exercise, or a student who handed in nothing."""
+    if sandboxed:
+        require_sandbox()
     lesson = find_lesson(exercise)
     handin = course.read(student, lesson.name)
     if handin is None:

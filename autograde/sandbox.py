@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -47,18 +48,19 @@ class Sandbox:
 
     first: the process id of their first process, to which those are left whose parents have ended.
     disk: bytes that may be written, in memory, into each of the submission's folder, /tmp and /dev/shm.
+    hidden: folders of `vae_helpers` to leave out.
     Raises OSError or ValueError where bubblewrap does not come up.
     """
 
-    def __init__(self, disk: int):
-        self.disk = disk
+    def __init__(self, disk: int, hidden: Sequence[Path] = ()):
+        self.disk, self.hidden = disk, hidden
 
     def __enter__(self) -> "Sandbox":
         reading, told = os.pipe()
         with os.fdopen(reading, "rb", buffering=0) as info:
             try:
                 self.bwrap = subprocess.Popen(
-                    [*_arguments(self.disk), "--info-fd", str(told), "--", *_WAIT],
+                    [*_arguments(self.disk, self.hidden), "--info-fd", str(told), "--", *_WAIT],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     stdin=subprocess.DEVNULL,
@@ -97,7 +99,7 @@ class Sandbox:
 _WAIT = ("/bin/sh", "-c", "echo ready; exec sleep infinity")
 
 
-def _arguments(disk: int) -> list[str]:
+def _arguments(disk: int, hidden: Sequence[Path] = ()) -> list[str]:
     arguments = ["bwrap", "--die-with-parent", "--as-pid-1", "--clearenv", "--new-session"]
     arguments += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     if os.getuid() != 0:  # root makes the others without, and its children become nobody by themselves
@@ -122,10 +124,12 @@ def _arguments(disk: int) -> list[str]:
             arguments += [*_parents(prefix), "--ro-bind", str(prefix), str(prefix)]
 
     # The course itself, wherever it lies, is covered up; then `vae_helpers` alone is put back.
-    for hidden in (ROOT, Path(__file__).resolve().parent):
-        if any(hidden.is_relative_to(folder) for folder in visible):
-            arguments += ["--tmpfs", str(hidden)]
+    for covered in (ROOT, Path(__file__).resolve().parent):
+        if any(covered.is_relative_to(folder) for folder in visible):
+            arguments += ["--tmpfs", str(covered)]
     arguments += [*_parents(HELPERS), "--ro-bind", str(HELPERS), str(HELPERS)]
+    for folder in hidden:
+        arguments += ["--perms", "0755", "--tmpfs", str(folder), "--remount-ro", str(folder)]
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", FOLDER]
 
 

@@ -7,9 +7,11 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from .lesson import CourseError
+
 
 def course_secret(path: Path) -> bytes:
-    """The course's secret, from a file that only its owner can read; made where there is none yet."""
+    """The course's secret, from a file that only its owner can read; made where there is none yet. Raises CourseError."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f"{path.name}.{os.getpid()}")
@@ -21,7 +23,15 @@ def course_secret(path: Path) -> bytes:
             pass
         finally:
             made.unlink()
-    return bytes.fromhex(path.read_text().strip())
+    try:
+        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        secret = b""
+    if len(secret) < 32:
+        raise CourseError(
+            f"{path} holds no secret (64 hexadecimal digits): put the old one back, or remove it for a new one, and all inputs change"
+        )
+    return secret
 
 
 def seeds_of(secret: bytes, student: str, exercises: Iterable[str]) -> dict[str, int]:

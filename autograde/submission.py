@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.utils import is_grade
 
-from vae_helpers.checks.child import plain
+from vae_helpers.checks.child import OWN, plain
 
 from .build import NOTEBOOKS
 from .lesson import Cell, CourseError, Lesson
@@ -29,8 +29,18 @@ MOST_FILES = 200
 MOST_CELLS = 2000
 LONGEST_CELL = 200_000  # characters of a cell in which names are looked for
 _OTHER_LANGUAGE = re.compile(r"\s*%%(?!(?:time|capture|prun)\b)")
-# A line that IPython makes Python of, after what keeps its place in a block.
-_MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w ,]+=[ \t]*[%!].*|.*\?[ \t]*)$", re.MULTILINE)
+# What an expression without names and calls consists of.
+_CONSTANTS = (
+    ast.Constant,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.operator,
+    ast.unaryop,
+    ast.List,
+    ast.Tuple,
+    ast.Dict,
+    ast.expr_context,
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +86,17 @@ def read_folder(folder: Path) -> Handin:
     paths = sorted(paths, key=lambda path: (path.suffix != ".ipynb", path.lstat().st_size, path))
     files, remarks, room = {}, [], LARGEST_FILES
     for path in paths[:MOST_FILES]:
-        inside = plain(path.relative_to(folder).as_posix())
+        name = path.relative_to(folder).as_posix()
+        inside = plain(name)
         if inside == "timestamp.txt":
             continue
-        data, remark = _read_file(path, min(room, LARGEST_NOTEBOOK) if path.suffix == ".ipynb" else room)
+        if path.suffix == ".ipynb":
+            while inside in files:  # two names that differ in what can't be shown
+                inside = f"another {inside}"
+        elif inside != name:
+            remarks.append(f"{inside} was left out: its name has characters in it that can't be shown.")
+            continue
+        data, remark = read_file(path, min(room, LARGEST_NOTEBOOK) if path.suffix == ".ipynb" else room)
         if data is not None:
             files[inside] = data
             room -= len(data)
@@ -90,7 +107,8 @@ def read_folder(folder: Path) -> Handin:
     return Handin(files, remarks)
 
 
-def _read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:
+def read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:
+    """A student's file, of at most so many bytes; or None, and why it was not read. Links are not followed, pipes not waited for."""
     try:
         # A link may lead to anybody's file, and a pipe may never end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -124,30 +142,32 @@ def assemble(handin: Handin, lesson: Lesson) -> Submission:
     notebook, remarks = _choose_notebook(handin, lesson)
     remarks = [*handin.remarks, *remarks]
     release = release_of(lesson)
-    found, own = _sort_cells(notebook, release, lesson)
+    theirs = _sort_cells(notebook, release, lesson)
 
     counted: list[tuple[str, NotebookNode]] = []
-    cells = _place(own.get(None, []), counted)
+    cells = _place(theirs.own.get(None, []), counted)
     for cell in release.cells:
         name = _grade_id(cell)
         if name in lesson.exercises:
-            cell.source = found.get(name, cell.source)
+            cell.source = theirs.found.get(name, cell.source)
         cells.append(cell)
         if name and not is_grade(cell):
             counted.append((f"cell {name}", cell))
-        cells += _place(own.get(cell.id, []), counted)
+        if cell.id in theirs.added:
+            counted.append((f"cell {cell.id}, imports and additions", new_code_cell(theirs.added[cell.id])))
+        cells += _place(theirs.own.get(cell.id, []), counted)
     release.cells = cells
     files = {path: data for path, data in handin.files.items() if not path.endswith(".ipynb")}
-    return Submission(release, counted, set(lesson.exercises) - set(found), files, remarks)
+    return Submission(release, counted, set(lesson.exercises) - set(theirs.found), files, remarks)
 
 
 def _place(sources: list[str], counted: list[tuple[str, NotebookNode]]) -> list[NotebookNode]:
     """Cells for the student's own code, entered among those that count."""
     made = []
     for source in sources:
-        number = 1 + sum(name.startswith("cell of your own") for name, _ in counted)
+        number = 1 + sum(name.startswith(OWN) for name, _ in counted)
         cell = new_code_cell(source, id=f"own-{number}")
-        counted.append((f"cell of your own {number}", cell))
+        counted.append((f"{OWN} {number}", cell))
         made.append(cell)
     return made
 
@@ -226,46 +246,102 @@ def _answers(cells: list[dict], lesson: Lesson) -> int:
     return sum(name in by_id or _asked_name(cell) in written for name, cell in lesson.exercises.items())
 
 
-def _sort_cells(
-    cells: list[dict], release: NotebookNode, lesson: Lesson
-) -> tuple[dict[str, str], dict[str | None, list[str]]]:
-    """The solutions by exercise; and the student's own code cells by the id of the released cell that they follow."""
+@dataclass(frozen=True)
+class _Sorted:
+    """A submission's cells. found: solutions by exercise. own: the student's own code by the id of the released cell before it.
+
+    added: what is run of a released cell that otherwise is not run, or not as the student left it, by its id.
+    """
+
+    found: dict[str, str]
+    own: dict[str | None, list[str]]
+    added: dict[str, str]
+
+
+def _sort_cells(cells: list[dict], release: NotebookNode, lesson: Lesson) -> _Sorted:
     by_source = {cell.source.strip(): cell.id for cell in reversed(release.cells)}
     by_id = {_grade_id(cell) or cell.id: cell.id for cell in release.cells}
+    released = {cell.id: cell for cell in release.cells}
     stubs = {_grade_id(cell): cell.source.strip() for cell in release.cells if _grade_id(cell) in lesson.exercises}
-    found: dict[str, str] = {}
-    place_of: dict[int, str] = {}  # position in the submission -> id in the release
-    for position, cell in enumerate(cells):
-        source = _source(cell)
-        names = (_grade_id(cell), cell.get("id") if isinstance(cell.get("id"), str) else None)
-        name = next((n for n in names if n in by_id), None)
-        if name is None and source.strip() in by_source:
-            name = by_source[source.strip()]
-        if name is None:
-            continue
-        place_of[position] = by_id[name]
-        # Of two copies of a cell, the one with an answer; of two answers, the later.
-        if name in lesson.exercises and (source.strip() != stubs[name] or name not in found):
-            found[name] = source
     wanted = {name: _asked_name(cell) for name, cell in lesson.exercises.items()}
-    defined = {position: _defined(_source(cell)) for position, cell in enumerate(cells) if position not in place_of}
+    sources = [_source(cell) for cell in cells]
+    place_of: dict[int, str] = {}  # position in the submission -> id in the release
+    copies: dict[str, list[int]] = {}  # of each solution cell
+    for position, cell in enumerate(cells):
+        names = (_grade_id(cell), cell.get("id") if isinstance(cell.get("id"), str) else None)
+        name = next((n for n in names if n in by_id), None) or by_source.get(sources[position].strip())
+        if name in lesson.exercises:
+            copies.setdefault(name, []).append(position)
+        elif name is not None:
+            place_of[position] = by_id[name]
+
+    found: dict[str, str] = {}
+    left_out = set()
+    for name, positions in copies.items():
+        # Of several copies, such as the parts of a cell that was split, the last that defines what is asked for; else the last
+        # with an answer. The others run as the student's own.
+        answers = [p for p in positions if sources[p].strip() != stubs[name]]
+        defining = [p for p in answers if wanted[name] in _defined(sources[p])]
+        chosen = (defining or answers or positions)[-1]
+        found[name], place_of[chosen] = sources[chosen], by_id[name]
+        left_out.update(set(positions) - set(answers))
+    # An answer may stand anywhere else, in an edited check, too.
+    elsewhere = {
+        position: _defined(source)
+        for position, source in enumerate(sources)
+        if position not in place_of or source != released[place_of[position]].source
+    }
     for name in lesson.exercises:
         if found.get(name, stubs[name]).strip() != stubs[name]:
             continue
-        position = next((p for p in reversed(defined) if wanted[name] in defined[p] and p not in place_of), None)
+        taken = [position for position, place in place_of.items() if place in lesson.exercises]
+        position = next((p for p in reversed(elsewhere) if wanted[name] in elsewhere[p] and p not in taken), None)
         if position is not None:
-            found[name], place_of[position] = _source(cells[position]), name
+            found[name], place_of[position] = sources[position], by_id[name]
         elif any(wanted[name] in _defined(source) for other, source in found.items() if other != name):
             found[name] = f"# {name} stands in another exercise's cell"
 
     own: dict[str | None, list[str]] = {}
+    added: dict[str, str] = {}
+    names = set().union(*(_defined(cell.source) for cell in release.cells if _grade_id(cell)))
     place = None
     for position, cell in enumerate(cells):
         if position in place_of:
             place = place_of[position]
-        elif cell.get("cell_type") == "code" and _source(cell).strip():
-            own.setdefault(place, []).append(_source(cell))
-    return found, own
+            if place not in lesson.exercises and released[place].cell_type == "code":
+                added[place] = _added(sources[position], released[place], names)
+        elif position not in left_out and cell.get("cell_type") == "code" and sources[position].strip():
+            own.setdefault(place, []).append(sources[position])
+    return _Sorted(found, own, {place: source for place, source in added.items() if source})
+
+
+def _added(source: str, release: NotebookNode, names: set[str]) -> str:
+    """What is run of a demonstration, its imports; and what the student has added to a released cell that answers may need.
+
+    Those are imports, and definitions and constants of names that the lesson does not define itself.
+    """
+    is_demonstration = _grade_id(release) is None
+    if not is_demonstration and source == release.source:
+        return ""
+    try:
+        tree, old = _parse(source), {ast.dump(node) for node in _parse(release.source).body}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kept = []
+    for node in tree.body:
+        is_new = ast.dump(node) not in old
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if is_new or is_demonstration:
+                kept.append(node)
+        elif is_new and _is_definition(node) and names.isdisjoint(_defined(ast.unparse(node))):
+            kept.append(node)
+    return "\n".join(map(ast.unparse, kept))
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        return all(isinstance(part, _CONSTANTS) for part in ast.walk(node.value))
+    return isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
 
 
 def _asked_name(cell: Cell) -> str:
@@ -282,7 +358,16 @@ def _parse(source: str) -> ast.Module:
         try:
             return ast.parse(source)
         except SyntaxError:
-            return ast.parse(_MAGIC.sub(r"\1pass", source))
+            return ast.parse("\n".join(map(_without_magic, source.split("\n"))))
+
+
+def _without_magic(line: str) -> str:
+    """The line, or `pass` in its place where it is one that IPython makes Python of."""
+    code = line.lstrip(" \t")
+    target, _, value = code.partition("=")
+    assigned = value.lstrip(" \t").startswith(("%", "!")) and all(c.isalnum() or c in "_ ," for c in target)
+    is_magic = code.startswith(("%", "!", "?")) or code.rstrip(" \t\r").endswith("?") or assigned
+    return line[: len(line) - len(code)] + "pass" if is_magic else line
 
 
 def _defined(source: str) -> set[str]:

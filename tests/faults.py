@@ -232,6 +232,68 @@ def duplicated_with_another_answer(made):
     made.cells.insert(0, first)
 
 
+def split(made, *parts: str) -> None:
+    """Split the exercise's cell, as JupyterLab does: every part keeps the metadata."""
+    whole = find(made, ATTACKED)
+    place = made.cells.index(whole)
+    made.cells[place : place + 1] = [new_code_cell(part, metadata=dict(whole.metadata)) for part in parts]
+
+
+@notebook()
+def split_after_the_answer(made):
+    """The cell was split: the answer, and after it an example."""
+    split(made, RIGHT, "gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3))")
+
+
+@notebook()
+def split_before_the_answer(made):
+    """The cell was split: a constant, and after it the answer that needs it."""
+    split(made, "HALF = 0.5", RIGHT.replace("0.5", "HALF"))
+
+
+@notebook()
+def answered_in_the_check(made):
+    """The answer was typed into the check's cell, and the stub left as it was."""
+    untouched = nbformat.read(NOTEBOOKS / LESSON.name / NAME, as_version=4)
+    find(made, ATTACKED).source = find(untouched, ATTACKED).source
+    check = find(made, check_id(ATTACKED))
+    check.source = RIGHT + check.source
+
+
+@notebook()
+def imports_among_the_given_ones(made):
+    """An answer that needs what was added to the first given cell, which not every editor locks."""
+    given = next(c for c in made.cells if c.cell_type == "code")
+    given.source += "\nfrom torch.distributions import kl_divergence as kl\n"
+    distributions = "Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)"
+    find(made, ATTACKED).source = f"def gaussian_kl(mu, logvar):\n    return kl({distributions}).sum(1)\n"
+
+
+@notebook()
+def helpers_in_a_demonstration(made):
+    """An answer that needs a constant and a function which were added to a demonstration."""
+    demonstration = next(c for c in made.cells if c.cell_type == "code" and not c.metadata.get("nbgrader"))
+    demonstration.source += "\nHALF = 1 / 2\ndef halved(value):\n    return HALF * value\n"
+    find(made, ATTACKED).source = TWICE.replace("return", "return halved(1.0) *")
+
+
+@notebook()
+def training_in_own_cells(made):
+    """Cells of the student's own that go on for as long as they may, and a right answer after them."""
+    place = made.cells.index(find(made, ATTACKED))
+    made.cells[place:place] = [new_code_cell("import time\nwhile True: time.sleep(0.1)") for _ in range(40)]
+
+
+@notebook()
+def magics_that_matter(made):
+    """An answer that needs a file which a magic writes, another that one runs, and a value that one times."""
+    source = "%%writefile kl_halves.py\nHALF = 0.5\n"
+    more = "from google.colab import drive\ndrive.mount('/content')\n%run kl_halves.py\nwhole = %time 2 * HALF\n"
+    place = made.cells.index(find(made, ATTACKED))
+    made.cells[place:place] = [new_code_cell(source), new_code_cell(more)]
+    find(made, ATTACKED).source = "from kl_halves import HALF as half\n" + RIGHT.replace("0.5", "whole * half")
+
+
 @notebook()
 def checks_edited(made):
     """Checks that were made to fail, and renamed."""
@@ -338,6 +400,12 @@ def null_characters(made):
 def a_huge_cell(made):
     """A cell of 3 MB, as pasted data makes them."""
     made.cells.append(new_code_cell("data = '''" + "spam and eggs\n" * 200_000 + "'''"))
+
+
+@notebook()
+def a_line_of_blanks(made):
+    """A cell that is no Python, with a very long line of blanks in it."""
+    made.cells.append(new_code_cell("def f(:\n" + " " * 150_000 + "x\n"))
 
 
 @notebook()
@@ -536,6 +604,14 @@ def odd_file_names(path):
 
 
 @folder()
+def file_names_of_another_system(path):
+    """Names that are no UTF-8, are longer than they look, and look the same."""
+    for name in (b"\xe9" * 100 + b".txt", b"\x01", b"\x02"):
+        with open(os.path.join(os.fsencode(path), name), "w") as file:
+            file.write("spam")
+
+
+@folder()
 def modules_beside(path):
     """Files called like Python's and the course's own modules, none of which is what they are called."""
     for name in ("torch", "random", "numpy", "vae_helpers", "typing", "sympy", "IPython", "encodings", "sitecustomize"):
@@ -572,6 +648,23 @@ def magics():
     files = !ls
     _ = get_ipython().run_line_magic("timeit", "1 + 1")
     torch?
+    """
+
+
+@honest
+def questions():
+    """A question that nobody is there to answer."""
+    return 'name = input("who are you? ")'
+
+
+@honest
+def compiled():
+    """A function of the student's own that asks to be compiled, and is called."""
+    return """
+    @torch.compile
+    def twice(x):
+        return 2 * x
+    twice(torch.ones(3))
     """
 
 

@@ -6,7 +6,7 @@ from autograde import judge
 from autograde.catalogue import load_all
 from autograde.judging import judge_observation, mistake_observation
 from autograde.lesson import lesson_names, read_lesson
-from vae_helpers.checks import CheckFailed, check
+from vae_helpers.checks import CheckFailed, answer_key, check
 
 CATALOGUE = load_all()
 
@@ -60,6 +60,13 @@ def test_reference_is_accepted_and_the_entry_is_complete(name, seeds):
     is_prediction = isinstance(exercise.reference, str | int | float)
     assert len(exercise.mistakes) >= (1 if is_prediction else 3)
     assert len(exercise.variants) >= (0 if is_prediction else 2)
+
+
+@pytest.mark.parametrize("name", [case for case in REFERENCES if not case.values[0].startswith("predict_")])
+def test_the_published_key_is_no_answer_to_other_inputs(name, seeds):
+    """What a notebook's check saw of the reference, handed in word for word, must not pass for everybody."""
+    published, _ = answer_key(name)
+    assert not all(judge_observation(name, published, seed).passed for seed in seeds)
 
 
 def test_every_exercise_has_an_entry_and_every_entry_an_exercise():

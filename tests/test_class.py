@@ -171,6 +171,50 @@ def test_a_mark_that_a_human_gave_stays_and_is_flagged(course):
     assert scores(course)["bob"] == (POINTS, True)
 
 
+@pytest.mark.parametrize("written", [b"yesterday", b"9999999999999999999999 00:00:00 UTC", b"\xff\xfe", None])
+def test_a_timestamp_that_a_student_has_changed_stops_nobody(course, written):
+    path = course.submitted("bob", LESSON.name) / "timestamp.txt"
+    os.mkfifo(path) if written is None else path.write_bytes(written)
+    assert course.timestamp("bob", LESSON.name) is None
+    assert grade(course)["bob"].state == GRADED
+    path.unlink()
+    path.write_text("2026-11-23 10:00:00.000000 UTC")
+    assert course.timestamp("bob", LESSON.name).day == 23
+
+
+def test_a_name_that_cannot_be_kept_is_said_before_anything_is_written(course):
+    os.makedirs(os.path.join(os.fsencode(course.root), b"grading/submitted/lat\xe9", os.fsencode(LESSON.name)))
+    with pytest.raises(CourseError, match="no student can be called"):
+        grade(course)
+    assert scores(course) == {}
+
+
+def test_points_that_were_changed_since_count_from_now_on(course):
+    grade(course)
+    with Gradebook(*course.database) as book:
+        for cell in book.find_notebook(LESSON.name, LESSON.name).grade_cells:
+            cell.max_score = 9.0
+        book.db.commit()
+    grade(course, again=True)
+    with Gradebook(*course.database) as book:
+        assert book.find_submission(LESSON.name, "ada").max_score == POINTS
+        book.db.delete(book.find_notebook(LESSON.name, LESSON.name).grade_cells[0])
+        book.db.commit()
+    with pytest.raises(CourseError, match="other exercises than when it was first graded"):
+        grade(course)
+
+
+def test_grades_that_the_gradebook_lost_are_written_again(course):
+    grade(course)
+    with Gradebook(*course.database) as book:
+        for made in book.find_submission(LESSON.name, "ada").notebooks[0].grades:
+            book.db.delete(made)
+        book.db.commit()
+    assert scores(course)["ada"] == (0, False)
+    grade(course)
+    assert scores(course)["ada"] == (POINTS, False)
+
+
 def test_killing_a_worker_loses_nothing(course):
     """Two workers; one is killed as soon as both are there. Its submissions are graded by the other or by its successor."""
     for i in range(10):
@@ -264,6 +308,7 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
         (["grade", "03"], "nobody has handed in 03_kl_divergence"),
         (["grade", "00", "--workers", "0"], "--workers 0"),
         (["grade", "00", "--scheduler", "tcp://127.0.0.1:9"], "no scheduler answers at tcp://127.0.0.1:9"),
+        (["grade", "00", "--scheduler", "nonsense"], "no scheduler answers at nonsense"),
         (["replay", "zoe", "bits_per_dim"], "'zoe' has handed in nothing"),
         (["replay", "ada", "nonsense"], "no lesson in"),
         (["report", "00"], "no marks of 00_start_here are on file"),
@@ -275,6 +320,30 @@ def test_bad_input_gets_one_clear_line(course, monkeypatch, capsys, words, says)
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("error: ")
     assert says in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("grading/secret", "", "holds no secret"),
+        ("grading/secret", "not hex", "holds no secret"),
+        ("nbgrader_config.py", "c = (", "nbgrader_config.py stops with SyntaxError"),
+        ("nbgrader_config.py", "c = get_config()\nc.CourseDirectory.db_url = 'nonsense'\n", "can't be used"),
+    ],
+)
+def test_a_file_of_the_course_that_cannot_be_used_gets_one_clear_line(course, monkeypatch, capsys, name, text, says):
+    (course.root / name).write_text(text)
+    assert run_main(course, monkeypatch, "grade", "00", "--workers", "1") == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: ")
+    assert says in said
+
+
+@pytest.mark.parametrize("text", ["7", "null", "[]", "{"])
+def test_a_marks_file_that_is_none_is_written_anew(course, text):
+    grade(course)
+    course.marks("ada", LESSON.name).write_text(text)
+    assert grade(course)["ada"].points == POINTS
 
 
 def test_a_gradebook_that_cannot_be_used_gets_one_clear_line(course, monkeypatch, capsys):

@@ -1,12 +1,16 @@
 """A trained model is graded by what it does, with its encoder and its decoder in two processes."""
 
+import io
+
 import nbformat
+import numpy as np
 import pytest
 
 from autograde.build import source_notebook
 from autograde.grading import FOR_A_HUMAN, PASSED, grade
 from autograde.lesson import read_lesson
 from autograde.submission import Handin
+from vae_helpers import load_mnist
 from vae_helpers.checks import check
 
 LESSON = read_lesson("07_convolutional_vae")
@@ -32,7 +36,7 @@ def trained_vae():
 
 CARRIES = '''
 class Carries(nn.Module):
-    """The decoder has read the test images from the disk; the code says which of them to draw, and is paid for."""
+    """The decoder reads the test images from the disk; the code says which of them to draw, and is paid for."""
 
     def encode(self, x):
         images = load_mnist("test", "threshold")[0].flatten(1)
@@ -43,7 +47,7 @@ class Carries(nn.Module):
         return mu, logvar
 
     def decode(self, z):
-        images = load_mnist("test", "threshold")[0]
+        images = remembered()
         share = torch.distributions.Normal(0.0, 1.0).cdf(z[:, 0])
         return 40 * images[(share * len(images)).long().clamp(0, len(images) - 1)] - 20
 
@@ -51,14 +55,16 @@ class Carries(nn.Module):
 def trained_vae():
     return Carries()
 '''
+FROM_THE_COURSE = 'def remembered():\n    return load_mnist("test", "threshold")[0]\n'
+HANDED_IN = 'def remembered():\n    return torch.from_numpy(np.load("images.npy")).float()[:, None]\n\nimport numpy as np\n'
 
 
-def mark_of(source: str):
+def mark_of(source: str, **files: bytes):
     notebook = source_notebook(LESSON)
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "trained_vae":
             cell.source = source
-    handin = Handin({f"{LESSON.name}.ipynb": nbformat.writes(notebook).encode()})
+    handin = Handin({f"{LESSON.name}.ipynb": nbformat.writes(notebook).encode()} | files)
     marks = {mark.exercise: mark for mark in grade(handin, LESSON.name, dict.fromkeys(LESSON.exercises, 3)).exercises}
     others = {name: mark.message for name, mark in marks.items() if name != "trained_vae" and mark.state != PASSED}
     assert others == {}
@@ -75,9 +81,24 @@ def test_remembering_the_images_gains_nothing():
 
 
 def test_what_is_better_than_possible_goes_to_a_human():
-    mark = mark_of(CARRIES)
+    images = io.BytesIO()
+    np.save(images, load_mnist("test", "threshold")[0][:, 0].byte().numpy())
+    mark = mark_of(CARRIES + HANDED_IN, **{"images.npy": images.getvalue()})
     assert (mark.state, mark.points) == (FOR_A_HUMAN, 0)
     assert "your instructor will look at it" in mark.message
+
+
+def test_the_test_images_are_not_there_for_a_decoder_to_remember():
+    mark = mark_of(CARRIES + FROM_THE_COURSE)
+    assert (mark.state, mark.points) == ("error", 0), mark.message
+    assert "t10k-images" in mark.message
+
+
+def test_the_courses_own_models_are_nobodys():
+    source = "def trained_vae():\n    from vae_helpers import load_pretrained\n    return load_pretrained('mlp_vae')\n"
+    mark = mark_of(source)
+    assert (mark.state, mark.points) == ("failed", 0)
+    assert "50 latent dimensions" in mark.message
 
 
 def test_missing_weights_are_said_so():

@@ -614,7 +614,12 @@ def summed_apart(x, logits):
 elbo = Exercise("numpy_elbo")
 _LIKELIHOOD, _KL = "bernoulli_log_likelihood(x, decode(params, z))", "gaussian_kl(mu, logvar)"
 elbo.edited("kl_added", f"- {_KL}", f"+ {_KL}", "The KL is added. It is what the code costs: subtract it.")
-elbo.edited("no_kl", f" - {_KL}", "", "The KL is missing, or so small that it does not count (a mean over pixels or dimensions?): this is the first term of the ELBO.")
+elbo.edited(
+    "no_kl",
+    f" - {_KL}",
+    "",
+    "The KL is missing, or so small that it does not count (a mean over pixels or dimensions?): this is the first term of the ELBO.",
+)
 elbo.edited(
     "negative_elbo",
     f"return {_LIKELIHOOD} - {_KL}",

@@ -48,7 +48,7 @@ encode_dataset.edited(
     "all_at_once",
     "x.split(batch_size)",
     "[x]",
-    "The encoder gets all images in one piece. With 60,000 of them that takes gigabytes: cut x into batches of at most batch_size.",
+    "The encoder gets more images at once than `batch_size` says. With 60,000 of them that may take gigabytes: cut x into batches of at most `batch_size`.",
 )
 encode_dataset.edited(
     "pieces_stacked_in_reverse",

@@ -400,7 +400,7 @@ active_units.edited(
     "mean_square",
     "mu.var(dim=0)",
     "mu.square().mean(dim=0)",
-    "That is the mean square. A dimension that says 3 for every image has a large one, and says nothing: subtract the mean first. (`.var` does.)",
+    "You measure how large mu is (its mean square, or something like it), not how much it varies. A dimension that says 3 for every image is large, and says nothing: subtract the mean first. (`.var` does.)",
 )
 active_units.edited(
     "over_the_dimensions",

@@ -761,7 +761,7 @@ sample_codes.edited(
 
 
 @sample_codes.mistake(
-    "You ask the prior once and draw all places from that answer. But what it says about a place depends on the codes drawn before. Ask it again for every place, with what you have so far."
+    "Places are drawn without the codes before them: you ask the prior once for all places, or go in another order than the reading order. Ask it again for every place, row by row, with what you have so far."
 )
 @torch.no_grad()
 def all_at_once(prior, labels, generator=None, temperature=1.0):

@@ -59,7 +59,8 @@ def init_parameters(implementation, see: Recorder) -> None:
     with undisturbed(seed), see.attempt(label):
         first = _tensors(implementation(5))
         _inspect(label, first, 5, see)
-        _inspect("init_parameters(2)", _tensors(implementation(2)), 2, see)
+        other = int(see.rng.integers(6, 40))
+        _inspect(f"init_parameters({other})", _tensors(implementation(other)), other, see)
         known = [name for name in table(5) if name in first]
         if len(known) < len(table(5)):
             return

@@ -43,7 +43,6 @@ def vae(implementation, see: Recorder) -> None:
     x, z, eps = see.uniform(3, 1, 28, 28), see.normal(3, 4), see.normal(3, 4)
     with see.attempt("VAE(4)"):
         module = _make(implementation, 4, see, "VAE(4)", x)
-        see.note("VAE(4)", "latent_dim", getattr(module, "latent_dim", None))
         # Both halves by themselves, so that what `forward` does wrong is seen in `forward`.
         fill_parameters(module, lambda module: (*module.encode(x[:1]), module.decode(z[:1].abs())), see.seed)
         see.call("vae.encode(x)", module.encode, x, inputs=["x"])
@@ -110,16 +109,19 @@ def reconstruct(implementation, see: Recorder) -> None:
 
 
 class GlassVAE(LinearVAE):
-    """Its decoder puts z into the first D pixels, so that an image tells which z it was made of."""
+    """Its decoder puts z into the first D pixels, and a number of its own into all others: an image tells what it was made of."""
+
+    def __init__(self, latent_dim: int, rest: float):
+        super().__init__(latent_dim)
+        self.rest = rest
 
     def decode(self, z: Tensor) -> Tensor:
-        return torch.nn.functional.pad(z, (0, 784 - self.latent_dim)).unflatten(1, (1, 28, 28))
+        return torch.nn.functional.pad(z, (0, 784 - self.latent_dim), value=self.rest).unflatten(1, (1, 28, 28))
 
 
 @probe("generate")
 def generate(implementation, see: Recorder) -> None:
-    toy = GlassVAE(3)
-
+    toy = GlassVAE(3, float(see.rng.uniform(-2, 2)))
     label = "generate(vae, 4000)"
     for n in (7, 1):
         if see.call(f"generate(vae, {n}) for its shape", lambda n=n: torch.zeros_like(implementation(toy, n))) is None:
@@ -133,6 +135,7 @@ def generate(implementation, see: Recorder) -> None:
         see.note(label, "pixels that should be grey are black or white", pure)
         if pure:  # they no longer tell which z they were made of
             return
+        see.note(label, "the last pixel", images.flatten(1)[:, -1].mean())
         note_codes(see, label, torch.logit(images.flatten(1)[:, :3].double()))
         see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])))
     note_generator(see, "generate(vae, 5)", lambda **options: implementation(toy, 5, **options))

@@ -102,6 +102,8 @@ def active_units(implementation, see: Recorder) -> None:
     call("30 images, 4 dimensions, threshold=0.5", codes(30, [0.1, 0.36, 0.02, 2.0]), threshold=0.5)
     call("20 images, 3 dimensions, threshold=0.0001", codes(20, [0.001, 0.000005, 0.003], 0.1), threshold=0.0001)
     call("2 images, 3 dimensions", codes(2, [0.0005, 0.1, 1.0]))
+    used = int(see.rng.integers(1, 12))
+    call("10 images, 12 dimensions, some in use", codes(10, [0.5] * used + [0.001] * (12 - used)))
     call("7 images, one dimension, the same for all", torch.full((7, 1), 3.0))
     call("9 images, 4 dimensions, all in use", codes(9, [0.2, 0.5, 1.0, 2.0], 0.0))
 

@@ -208,8 +208,9 @@ def ema_update(implementation, see: Recorder) -> None:
 
 @probe("pixelcnn_mask")
 def pixelcnn_mask(implementation, see: Recorder) -> None:
+    larger = int(see.rng.choice([7, 9, 11, 13, 15]))
     for kind in ("A", "B"):
-        for size in (3, 5, 1):
+        for size in (3, 5, 1, larger):
             label = f'kind "{kind}", kernel_size {size}'
             mask = see.call(label, implementation, kind, size, inputs=["kind", "kernel_size"])
             note_dtype(see, label, "the mask", mask)

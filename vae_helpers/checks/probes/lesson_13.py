@@ -118,7 +118,7 @@ def binarize(implementation: Callable, see: Recorder) -> None:
     tenths = (10 * image.flatten()).long().clamp(max=9)  # (784,): ten groups of pixels, by grey value
     members = torch.nn.functional.one_hot(tenths, 10).float()  # (784, 10)
 
-    black_and_white = torch.cat([torch.zeros(1, 1, 14, 28), torch.ones(1, 1, 14, 28)], 2)
+    black_and_white = (see.uniform(1, 1, 28, 28) > 0.5).float()
     see.call("an image that is black and white already", implementation, black_and_white, inputs=["x"])
 
     label = f"{n} copies of a grey image"
