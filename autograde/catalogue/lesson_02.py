@@ -72,7 +72,7 @@ predict_diagonal.wrong_choice(
 
 # --- derivation_1d ------------------------------------------------------------------------------------------------------------
 
-derivation_1d = Exercise("derivation_1d")
+derivation_1d = Exercise("derivation_1d", symbolic=True)
 
 
 def _log_likelihood(mean_square, s2):
@@ -310,7 +310,7 @@ def by_moments(x, m, v, s2):
 
 # --- elbo_1d ------------------------------------------------------------------------------------------------------------------
 
-elbo_1d = Exercise("elbo_1d")
+elbo_1d = Exercise("elbo_1d", symbolic=True)
 
 
 def _elbo(x, m, v, s2, **wrong):
@@ -468,7 +468,7 @@ def with_symbols_of_ones_own(*_):
 
 # --- best_q_1d ----------------------------------------------------------------------------------------------------------------
 
-best_q_1d = Exercise("best_q_1d")
+best_q_1d = Exercise("best_q_1d", symbolic=True)
 
 
 @best_q_1d.mistake("Mean and variance are in the wrong order: (m, v), the mean first.")

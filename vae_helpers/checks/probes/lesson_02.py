@@ -173,8 +173,6 @@ def _see_fit(implementation, see: Recorder, label: str, model: LinearGaussian, x
             see.note(label, "the number of results", str(count))
             return
         see.note(label, "the number of results", "3")
-        graph = any(isinstance(part, Tensor) and part.grad_fn is not None for part in result[:2])
-        see.note(label, "what mu and logvar carry along", "their graph" if graph else "nothing")
         mu, logvar, history = (_stacked(part) for part in result)
         shapes = {"mu": (len(x), model.latent_dim), "logvar": (len(x), model.latent_dim), "elbo_history": (steps, len(x))}
         for (name, wanted), part in zip(shapes.items(), (mu, logvar, history), strict=True):
