@@ -32,7 +32,12 @@ def test_solved_notebook_passes_under_nbmake(name, tmp_path, capfd):
         "no:cacheprovider",
         str(path),
     ]
-    done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=900)
+    for _ in range(2):
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=900)
+        # Now and then, nbclient misses that the kernel has answered, and waits beside an idle kernel (seen under stock nbgrader,
+        # too). A lesson that really hangs does so twice.
+        if "A cell timed out" not in done.stdout:
+            break
     with capfd.disabled():
         print(f"\n{name}: solved in {time.perf_counter() - start:.0f} s (budget {budget} s)")
     assert done.returncode == 0, done.stdout[-3000:]
