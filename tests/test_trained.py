@@ -5,6 +5,7 @@ import io
 import nbformat
 import numpy as np
 import pytest
+from torch import nn
 
 from autograde.build import source_notebook
 from autograde.grading import FOR_A_HUMAN, PASSED, grade
@@ -78,6 +79,24 @@ def test_remembering_the_images_gains_nothing():
     mark = mark_of(REMEMBERS)
     assert (mark.state, mark.points) == ("error", 0)
     assert "seen" in mark.message
+
+
+def test_the_halves_may_be_modules_of_their_own():
+    namespace = {}
+    exec("import torch\nfrom torch import nn\n" + REMEMBERS, namespace)
+    whole = namespace["trained_vae"]()
+
+    class Half(nn.Module):
+        def __init__(self, half):
+            super().__init__()
+            self.forward = half
+
+    class Halves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encode, self.decode = Half(whole.encode), Half(whole.decode)
+
+    check("trained_vae", Halves)
 
 
 def test_what_is_better_than_possible_goes_to_a_human():

@@ -10,10 +10,11 @@ from torch.distributions.transforms import AffineTransform
 
 @dataclass(frozen=True)
 class ElboTerms:
-    """ELBO = log_likelihood − kl, each float32 (N,), in nats per image."""
+    """ELBO = log_likelihood − kl, each float32 (N,), in nats per image. latent_dim: how many numbers the model's code has."""
 
     log_likelihood: Tensor
     kl: Tensor
+    latent_dim: int
 
     @property
     def elbo(self) -> Tensor:
@@ -56,4 +57,4 @@ def evaluate_elbo(
             kl.append(kl_divergence(posterior, Normal(0.0, 1.0)).sum(-1).float())
     finally:
         vae.train(was_training)
-    return ElboTerms(torch.cat(log_likelihood), torch.cat(kl))
+    return ElboTerms(torch.cat(log_likelihood), torch.cat(kl), mu.shape[1])
