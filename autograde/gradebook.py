@@ -125,8 +125,7 @@ def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestam
             database.add_all(Grade(cell_id=cell, notebook_id=made.id) for cell in missing)
             database.flush()
             database.refresh(made)
-        for notebook in submission.notebooks:
-            for grade, score, needs_a_look in _scores(marks, notebook):
+            for grade, score, needs_a_look in _scores(marks, made):
                 grade.auto_score, grade.needs_manual_grade = score, needs_a_look
         database.commit()
 

@@ -303,7 +303,7 @@ def _sort_cells(cells: list[dict], release: NotebookNode, lesson: Lesson) -> _So
 
     own: dict[str | None, list[str]] = {}
     added: dict[str, str] = {}
-    names = set().union(*(_defined(cell.source) for cell in release.cells if _grade_id(cell)))
+    names = _given_names(lesson)
     place = None
     for position, cell in enumerate(cells):
         if position in place_of:
@@ -313,6 +313,12 @@ def _sort_cells(cells: list[dict], release: NotebookNode, lesson: Lesson) -> _So
         elif position not in left_out and cell.get("cell_type") == "code" and sources[position].strip():
             own.setdefault(place, []).append(sources[position])
     return _Sorted(found, own, {place: source for place, source in added.items() if source})
+
+
+@cache
+def _given_names(lesson: Lesson) -> set[str]:
+    """What the lesson itself defines, in given cells and in exercises."""
+    return set().union(*(_defined(cell.source) for cell in _read_release(lesson).cells if _grade_id(cell)))
 
 
 def _added(source: str, release: NotebookNode, names: set[str]) -> str:

@@ -172,6 +172,11 @@ class Recorder:
         value = value if isinstance(value, str) else as_array(value)
         self.facts.append(Fact(label, what, value, rtol, atol, limit))
 
+    def note_dtype(self, label: str, what: str, value: Any) -> None:
+        """Record the dtype of a tensor; of anything else nothing."""
+        if isinstance(value, torch.Tensor):
+            self.note(label, f"dtype of {what}", str(value.dtype))
+
     @contextlib.contextmanager
     def attempt(self, label: str):
         """Student code goes inside; whatever it raises becomes a fact, and the probe goes on."""

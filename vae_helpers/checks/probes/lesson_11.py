@@ -20,11 +20,6 @@ def _labels(see: Recorder, n: int, n_classes: int) -> Tensor:
     return torch.from_numpy(see.rng.integers(0, max(1, n_classes - 1), n))
 
 
-def _note_dtype(see: Recorder, label: str, result) -> None:
-    if isinstance(result, Tensor):
-        see.note(label, "dtype of the result", str(result.dtype))
-
-
 def _thinned(images, step: int):
     """Every step-th row and column of images (N, C, H, W), so that the answer keys stay small; anything else as it is."""
     return images[:, :, ::step, ::step] if isinstance(images, Tensor) and images.ndim == 4 else images
@@ -35,7 +30,7 @@ def condition_image(implementation, see: Recorder) -> None:
     def call(label: str, x: Tensor, y: Tensor, **options) -> None:
         def thinned(x: Tensor, y: Tensor):
             result = implementation(x, y, **options)
-            _note_dtype(see, label, result)
+            see.note_dtype(label, "the result", result)
             if isinstance(result, Tensor):
                 see.note(label, "the shape of the result", str(tuple(result.shape)))
                 if result.ndim == 4:
@@ -70,7 +65,7 @@ def condition_latent(implementation, see: Recorder) -> None:
     ):
         y = _labels(see, n, options.get("n_classes", 10))
         y[-1] = int(see.rng.integers(1, 3))
-        _note_dtype(see, label, see.call(label, implementation, see.normal(n, d, std=2), y, **names, **options))
+        see.note_dtype(label, "the result", see.call(label, implementation, see.normal(n, d, std=2), y, **names, **options))
     see.call("the last class of 10", implementation, see.normal(2, 3), torch.tensor([9, 0]), **names)
 
 

@@ -28,11 +28,6 @@ def _vectors(see: Recorder, m: int, codebook: Tensor) -> Tensor:
     return z[clear][:m]
 
 
-def note_dtype(see: Recorder, label: str, what: str, result) -> None:
-    if isinstance(result, Tensor):
-        see.note(label, f"dtype of {what}", str(result.dtype))
-
-
 class _Largest(TorchDispatchMode):
     """The most numbers that one tensor made inside holds in memory; a view holds none of its own."""
 
@@ -58,7 +53,7 @@ def nearest_codes(implementation, see: Recorder) -> None:
         # Codes of very different lengths: the nearest one is not the one with the largest inner product.
         codebook = see.normal(k, d) * see.uniform(k, 1, low=0.3, high=2.0)
         indices = see.call(label, implementation, _vectors(see, m, codebook), codebook, **names)
-        note_dtype(see, label, "the result", indices)
+        see.note_dtype(label, "the result", indices)
 
     call("7 vectors, 5 codes, 3 numbers each", 7, 5, 3)
     call("6 vectors, 6 codes, 6 numbers each", 6, 6, 6)
@@ -149,7 +144,7 @@ def _quantize(module: nn.Module, z: Tensor, weights: Tensor, see: Recorder, labe
     z_q, indices, loss = results
     see.note(label, "z_q", z_q)
     see.note(label, "indices", indices)
-    note_dtype(see, label, "indices", indices)
+    see.note_dtype(label, "indices", indices)
     see.note(label, "loss", loss)
     see.note(label, "z is changed in place", "no" if torch.equal(passed.detach(), z) else "yes")
     for name, total in (("z_q", (weights * z_q).sum()), ("the loss", loss.sum())):
@@ -213,7 +208,7 @@ def pixelcnn_mask(implementation, see: Recorder) -> None:
         for size in (3, 5, 1, larger):
             label = f'kind "{kind}", kernel_size {size}'
             mask = see.call(label, implementation, kind, size, inputs=["kind", "kernel_size"])
-            note_dtype(see, label, "the mask", mask)
+            see.note_dtype(label, "the mask", mask)
     see.call('kind "C"', implementation, "C", 3, inputs=["kind", "kernel_size"])
 
 
@@ -245,7 +240,7 @@ def sample_codes(implementation, see: Recorder) -> None:
     def shuffled(n: int) -> Tensor:
         return torch.from_numpy(see.rng.permutation(np.arange(n) % 2))
 
-    note_dtype(see, label, "the codes", see.call(label, implementation, chain, shuffled(5), inputs=["prior", "labels"]))
+    see.note_dtype(label, "the codes", see.call(label, implementation, chain, shuffled(5), inputs=["prior", "labels"]))
     see.call("the same prior, one label", implementation, chain, shuffled(1), inputs=["prior", "labels"])
 
     logits = see.normal(2, 3, 7, 7)
