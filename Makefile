@@ -6,7 +6,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # In a container one is often root, which Jupyter wants to be told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks demo bench bench-grading lint sandbox
+.PHONY: lab test notebooks demo bench bench-grading claims lint sandbox
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 lab: .venv/lab
@@ -29,6 +29,10 @@ bench: .venv/dev
 
 bench-grading: .venv/dev sandbox
 	$(BIN)/python tests/bench_grading.py $(BENCH_OPTIONS)
+
+# What the lessons say of their runs, over seeds and processors: an hour or two. LESSON=07 takes one.
+claims: .venv/dev
+	$(BIN)/python -m autograde claims $(LESSON) $(CLAIMS_OPTIONS)
 
 lint: .venv/dev
 	$(BIN)/ruff check --fix .

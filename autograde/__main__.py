@@ -26,6 +26,16 @@ def build_command(args: argparse.Namespace) -> None:
         )
 
 
+def claims_command(args: argparse.Namespace) -> None:
+    from .claims import check_claims, run_here
+
+    lessons = find_lessons(args.lesson)
+    if args.here:
+        run_here(lessons[0].name, args.seeds[0])
+    elif not check_claims(lessons, args.seeds, args.processors, args.workers):
+        raise CourseError("what the text says of a run does not hold in every run: see the table")
+
+
 def demo_command(args: argparse.Namespace) -> None:
     from .demo import demo
 
@@ -82,6 +92,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")
     command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
     command.set_defaults(run=build_command)
+    command = commands.add_parser(
+        "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
+    )
+    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument(
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="added, times 1000, to every seed in the text"
+    )
+    command.add_argument("--processors", nargs="+", default=["AVX2", "SSE4"], help="what PyTorch is to take this one for")
+    command.add_argument("--workers", type=int, default=1, help="runs at a time")
+    command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # what each run's process is told
+    command.set_defaults(run=claims_command)
     command = commands.add_parser("demo", help="make a class of synthetic students, grade it, and print who got what")
     command.add_argument("--folder", default="grading/demo", help="where the class, the feedback and the marks are written")
     command.set_defaults(run=demo_command)

@@ -42,18 +42,23 @@ def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, ke
         (keys / f"{name}.safetensors").write_bytes(data)
 
 
-def write_source(lesson: Lesson, folder: Path) -> Path:
-    """Write nbgrader's source notebook (which is the solved one) below `folder`; returns its path."""
+def write_source(lesson: Lesson, folder: Path, claims: bool = False) -> Path:
+    """Write nbgrader's source notebook (the solved one, where it has its claims) below `folder`; returns its path."""
     path = folder / lesson.name / f"{lesson.name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(source_notebook(lesson), path)
+    nbformat.write(source_notebook(lesson, claims), path)
     return path
 
 
-def source_notebook(lesson: Lesson) -> nbformat.NotebookNode:
-    """The lesson as nbgrader's source notebook, with solutions, metadata, check cells and stable cell ids."""
+def source_notebook(lesson: Lesson, claims: bool = False) -> nbformat.NotebookNode:
+    """The lesson as nbgrader's source notebook, with solutions, metadata, check cells and stable cell ids.
+
+    claims: with what the prose says of the runs, asserted. Students never see it.
+    """
     cells, ids = [], set()
     for cell in lesson.cells:
+        if cell.claim and not claims:
+            continue
         for made in _notebook_cells(cell):
             made.id = _cell_id(made, ids)
             cells.append(made)

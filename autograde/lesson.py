@@ -24,7 +24,10 @@ class LessonError(CourseError):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a lesson. `exercise` and `points` are set for an exercise, `given` for definitions that others use."""
+    """One cell of a lesson. `exercise` and `points` are set for an exercise, `given` for definitions that others use.
+
+    `claim`: assertions of what the prose says of the run above it; in the solved notebook only.
+    """
 
     kind: str  # "markdown" or "code"
     source: str
@@ -32,6 +35,7 @@ class Cell:
     exercise: str | None = None
     points: int | None = None
     given: bool = False
+    claim: bool = False
     check: str | None = None  # what the check cell passes to `check`, where it is not the exercise's own name
 
 
@@ -75,7 +79,7 @@ def read_lesson(name: str, solutions: Path = SOLUTIONS) -> Lesson:
 def _parse_cell(cell, path: Path, line: int) -> Cell:
     if cell.cell_type != "code":
         return Cell("markdown", cell.source, line)
-    known = {"exercise", "points", "given", "check"}
+    known = {"exercise", "points", "given", "claim", "check"}
     metadata = {k: v for k, v in cell.metadata.items() if k != "lines_to_next_cell"}  # Jupytext's own note on blank lines
     unknown = sorted(set(metadata) - known)
     if unknown:
@@ -117,11 +121,17 @@ def _check_exercises(cells: list[Cell], path: Path) -> None:
                 begun = None
         if begun is not None:
             raise LessonError(f"{path}:{begun}: this solution is not closed: add a line {END}")
+        if cell.claim and (cell.exercise or cell.given):
+            raise LessonError(
+                f"{path}:{fence}: a claim is no exercise and gives nothing: only claim=true may stand in its fence"
+            )
         if cell.exercise is None:
             if BEGIN in cell.source:
                 raise LessonError(
                     f'{path}:{fence}: a solution in a cell that is no exercise; give its fence exercise="name" points=N'
                 )
+            if cell.claim and not any(line.startswith("assert ") for line in cell.source.splitlines()):
+                raise LessonError(f"{path}:{fence}: a claim that asserts nothing: add a line that begins with assert")
             continue
         if BEGIN not in cell.source:
             raise LessonError(f"{path}:{fence}: exercise {cell.exercise} has no {BEGIN} … {END}")

@@ -1,13 +1,14 @@
 """One training loop, short enough to read before you use it."""
 
-import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+from .threads import SharedCores
 
 
 @dataclass
@@ -44,6 +45,9 @@ def fit(
     data: a tensor (N, ...), or a tuple of tensors with the same N; batches are cut from it in memory.
     epochs: passes over the data; may be a fraction. lr: the peak of the schedule.
     test: as `data`; evaluated after every epoch. generator: for the order of the batches.
+    All is float32, in the layout that the model came in, on the device where its parameters are ("cpu", "cuda", "mps"): batches
+    are moved there. On the CPU, PyTorch's threads spin while they wait for each other as long as the machine is idle, and sleep
+    when something else runs beside them, which changes how long a step takes and no number (`vae_helpers.threads`).
     Interrupt it (the stop button, Ctrl-C) and the model keeps what it has learned.
     Raises ValueError for empty or unequal data, for no epochs, and when the loss stops being a number.
     """
@@ -59,34 +63,36 @@ def fit(
         raise ValueError(f"epochs={epochs} makes no training step; expected more than 0")
 
     model.train()
-    model.to(memory_format=torch.channels_last)  # convolutions run faster; the numbers stay the same
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.9, 0.99), fused=True)
+    device = next(model.parameters()).device
+    # Quicker to forget than Adam's own betas, since a run here is a thousand steps, not a million.
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.8, 0.95), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step / steps))
     history, running = History(), {}
     bar = tqdm(total=steps, disable=not progress, unit="step")
     try:
-        for step in range(steps):
-            if step % batches_per_epoch == 0:
-                order = torch.randperm(n, generator=generator)
-            picked = order[step % batches_per_epoch * batch_size :][:batch_size]
-            batch = tuple(part[picked] for part in data)
+        with SharedCores() as cores:
+            for step in range(steps):
+                if step % batches_per_epoch == 0:
+                    order = torch.randperm(n, generator=generator)
+                picked = order[step % batches_per_epoch * batch_size :][:batch_size]
+                batch = _on(device, (part[picked] for part in data))
 
-            with _bfloat16_products():
                 terms = _as_terms(loss(model, *batch))
                 optimizer.zero_grad()
                 terms["loss"].backward()
-            optimizer.step()
-            schedule.step()
+                optimizer.step()
+                schedule.step()
+                cores.look()
 
-            for name, value in terms.items():
-                running.setdefault(name, []).append(value.detach())
-            last = step + 1 == steps
-            if (step + 1) % max(1, steps // 100) == 0 or last:
-                _record(history, running, min((step + 1) * batch_size, round(epochs * n)), bar)
-                running = {}
-            bar.update()
-            if test is not None and ((step + 1) % batches_per_epoch == 0 or last):
-                _test(history, model, loss, test)
+                for name, value in terms.items():
+                    running.setdefault(name, []).append(value.detach())
+                last = step + 1 == steps
+                if (step + 1) % max(1, steps // 100) == 0 or last:
+                    _record(history, running, min((step + 1) * batch_size, round(epochs * n)), bar)
+                    running = {}
+                bar.update()
+                if test is not None and ((step + 1) % batches_per_epoch == 0 or last):
+                    _test(history, model, loss, test)
     except KeyboardInterrupt:
         history.interrupted = True
         print(f"Stopped by hand after {step} of {steps} steps. The model keeps what it has learned.")
@@ -97,8 +103,15 @@ def fit(
 
 
 def _one_cycle(done: float) -> float:
-    """The learning rate's factor when a share `done` of the training is over: a short rise, then half a cosine down to 0."""
-    return min(1.0, 0.04 + done / 0.1) * 0.5 * (1 + math.cos(math.pi * done))
+    """The learning rate's factor when a share `done` of the training is over: a third of it up, then down with a cosine to 0.
+
+    A VAE begins by learning the average image; a slow rise gets it past that with a code that still lives, at a higher peak.
+    """
+    return min(1.0, 0.04 + done / 0.35) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _on(device: torch.device, parts: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(part.to(device) for part in parts)
 
 
 def _as_terms(value: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
@@ -127,28 +140,11 @@ def _test(history: History, model: nn.Module, loss: Callable, test: Tensor | tup
     model.eval()
     test = tuple(test) if isinstance(test, (tuple, list)) else (test,)
     sums, n = {}, len(test[0])
+    device = next(model.parameters()).device
     for batch in zip(*(part.split(1000) for part in test), strict=True):
-        for name, value in _as_terms(loss(model, *batch)).items():
+        for name, value in _as_terms(loss(model, *_on(device, batch))).items():
             sums[name] = sums.get(name, 0.0) + value.item() * len(batch[0])
     history.test_seen.append(history.seen[-1] if history.seen else 0)
     for name, value in sums.items():
         history.test.setdefault(name, []).append(value / n)
     model.train()
-
-
-@contextlib.contextmanager
-def _bfloat16_products():
-    """Convolutions and matrix products may round their inputs to bfloat16 where the CPU multiplies it natively.
-
-    Everything else, and every result, stays float32. Elsewhere, and before PyTorch 2.9, this changes nothing.
-    """
-    kinds = [getattr(torch.backends.mkldnn, kind, None) for kind in ("conv", "matmul")]
-    kinds = [kind for kind in kinds if hasattr(kind, "fp32_precision")]
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "bf16"
-        yield
-    finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
