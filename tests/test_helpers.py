@@ -552,6 +552,26 @@ def test_explore_shows_the_static_figure_then_the_controls(page):
     assert "The figure at angle = 1.5, kind = dot" in pictures(page)[-1]
 
 
+def test_explore_opens_at_its_first_values_with_one_drawing(page):
+    drawn = []
+
+    def draw(angle, kind):
+        drawn.append((angle, kind))
+        return new_figure()[0]
+
+    first = {"angle": 1.5, "kind": "dot"}
+    explore(draw, new_figure()[0], "caption", "alt", start=first, angle=(0.0, 2.0, 0.5), kind=["line", "dot"])
+    slider, menu, _ = page[-1].children
+    assert (slider.value, menu.value) == (1.5, "dot")
+    assert drawn == [(1.5, "dot")]
+
+
+@pytest.mark.parametrize("start", [[1.0, 3.0], {"angel": 1.0}])
+def test_explore_says_what_start_must_be(start):
+    with pytest.raises(ValueError, match="expected first values by the names of controls, which are angle"):
+        explore(lambda angle: new_figure()[0], new_figure()[0], "caption", "alt", start=start, angle=(0.0, 2.0, 0.5))
+
+
 def test_explore_without_ipywidgets_leaves_the_static_figure(page, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     explore(lambda t: new_figure()[0], new_figure()[0], "caption", "alt", t=(0, 1))

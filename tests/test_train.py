@@ -180,6 +180,50 @@ def test_stop_button_keeps_the_model_and_the_history(capsys):
     assert "30" in capsys.readouterr().out
 
 
+def test_model_and_data_keep_layout_dtype_and_the_global_switches():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(2, 3, 3, padding=1), nn.Linear(3 * 64, 1)
+
+        def forward(self, x):
+            h = self.conv(x)
+            seen.append((x.is_contiguous(), h.is_contiguous(), h.dtype, self.conv.weight.stride()))
+            return self.out(h.view(h.size(0), -1))  # of a channels-last tensor there is no such view
+
+    def switches():
+        kinds = [getattr(torch.backends.mkldnn, kind, None) for kind in ("conv", "matmul")]
+        return [getattr(kind, "fp32_precision", None) for kind in kinds], torch.get_num_threads(), torch.get_default_dtype()
+
+    seen, model, before = [], Net(), switches()
+    strides = model.conv.weight.stride()
+    during = []
+
+    def loss(model, x):
+        during.append(switches())
+        return model(x).pow(2).mean()
+
+    fit(model, loss, torch.randn(8, 2, 8, 8), batch_size=4, progress=False)
+    assert seen == [(True, True, torch.float32, strides)] * 2
+    assert during == [before] * 2 and switches() == before
+
+
+def test_batches_go_to_the_device_of_the_parameters():
+    class Elsewhere(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = nn.Parameter(torch.zeros(3, device="meta"))
+
+    devices = []
+
+    def loss(model, x):
+        devices.append(x.device.type)
+        raise KeyboardInterrupt  # nothing can be computed there
+
+    fit(Elsewhere(), loss, torch.zeros(4, 3), progress=False)
+    assert devices == ["meta"]
+
+
 def test_stop_before_the_first_step_is_no_error():
     def loss(model, x):
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import inspect
 import io
 from collections.abc import Callable
 from types import ModuleType
@@ -26,10 +27,14 @@ def explore(
 
     draw: called with one value for each control; returns a figure.
     static: the figure for readers without a kernel, with its caption and alternative text.
-    start: the controls' first values, where they are not to be the middle of the range or the first choice.
+    start: the controls' first values by name, where they are not to be the middle of the range or the first choice.
     controls: as `ipywidgets.interactive` takes them: (low, high, step), a list of choices, or a widget. Sliders work with
         the mouse and with the arrow keys. Where ipywidgets is missing, the static figure stands alone.
+    Raises ValueError where `start` is no dict, or names no control.
     """
+    unknown = sorted(start.keys() - controls.keys()) if isinstance(start, dict) else [start]
+    if start is not None and unknown:
+        raise ValueError(f"start={start!r}: expected first values by the names of controls, which are {', '.join(controls)}")
     show(static, caption, alt)
     widgets = _ipywidgets()
     if widgets is None:
@@ -39,12 +44,15 @@ def explore(
     def redraw(**values):
         show(draw(**values), "", "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items()))
 
-    view = widgets.interactive(redraw, **controls)
+    # With their first values from the beginning: each change would draw a figure more.
+    made = {
+        name: widgets.interactive.widget_from_abbrev(control, (start or {}).get(name, inspect.Parameter.empty))
+        for name, control in controls.items()
+    }
+    view = widgets.interactive(redraw, **made)
     for control in view.children[:-1]:
         control.continuous_update = False
         control.style.description_width = "initial"
-        if start and control.description in start:
-            control.value = start[control.description]
     display(view)
 
 

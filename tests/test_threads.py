@@ -1,0 +1,95 @@
+"""PyTorch's threads sleep while they wait where the machine is shared, spin where it is not, and compute the same."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vae_helpers import threads
+from vae_helpers.threads import SharedCores
+
+SPINS = """
+import os, time, torch
+import vae_helpers.threads
+torch.ones(1 << 22).exp_()  # a team of two, which has nothing to do from here on
+start, began = time.process_time(), time.perf_counter()
+for _ in range(200):
+    torch.ones(1 << 15).exp_()  # too short for two: what the second thread takes, it takes for waiting
+    time.sleep(0.001)
+print(time.process_time() - start)
+"""
+
+
+def cpu_seconds(**variables: str) -> float:
+    environment = {name: value for name, value in os.environ.items() if name not in threads.CHOSEN | {"OMP_NUM_THREADS"}}
+    environment |= {"OMP_NUM_THREADS": "2", **variables}
+    return float(subprocess.run([sys.executable, "-c", SPINS], env=environment, check=True, capture_output=True).stdout)
+
+
+class Machine:
+    """A clock and a processor that give a process so many cores."""
+
+    def __init__(self, monkeypatch, threads_of_pytorch: int):
+        self.now = self.used = 0.0
+        self.said = []
+        monkeypatch.setattr(threads.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(threads.time, "process_time", lambda: self.used)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads_of_pytorch)
+        monkeypatch.setattr(threads, "_sleep", self.said.append)
+
+    def run(self, cores: SharedCores, seconds: float, given: float) -> None:
+        for _ in range(round(seconds / 0.02)):
+            self.now += 0.02
+            self.used += 0.02 * given
+            cores.look()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return Machine(monkeypatch, 2)
+
+
+def test_spins_on_an_idle_machine_sleeps_beside_a_busy_process_and_at_the_end(machine):
+    with SharedCores() as cores:
+        machine.run(cores, 1, given=1.4)
+        assert machine.said == [False]  # spin
+        machine.run(cores, 1, given=1.8)
+        assert machine.said == [False]
+        machine.run(cores, 1, given=1.0)  # somebody else came
+        assert machine.said == [False, True]
+    assert machine.said[-1] is True
+
+
+def test_beside_a_busy_process_it_never_spins(machine):
+    with SharedCores() as cores:
+        machine.run(cores, 20, given=1.0)
+    assert False not in machine.said
+
+
+def test_after_a_disappointment_it_waits_before_it_spins_again(machine):
+    with SharedCores() as cores:
+        machine.run(cores, 0.5, given=1.4)
+        machine.run(cores, 0.5, given=1.0)
+        assert machine.said == [False, True]
+        machine.run(cores, 4, given=1.4)
+        assert machine.said == [False, True]
+        machine.run(cores, 2, given=1.4)
+        assert machine.said == [False, True, False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the measure is of GNU's library")
+def test_importing_the_helpers_stops_the_spinning():
+    """CPU time, not time: what the waiting thread burns, whatever else runs here."""
+    spinning = cpu_seconds(OMP_WAIT_POLICY="ACTIVE")  # somebody's choice is left alone
+    assert cpu_seconds() < 0.6 * spinning
+
+
+def test_the_switch_can_be_thrown_again_and_again():
+    crowd = threads._find_switch()
+    x = torch.randn(1 << 20)
+    want = x.exp().sum()
+    for sleep in (True, True, False, False, True, False):
+        crowd(sleep)
+        assert torch.equal(x.exp().sum(), want)
