@@ -80,7 +80,7 @@ def test_readme_commands_are_make_targets_and_ci_runs_the_tests():
 def test_top_level_is_what_the_layout_says():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path}
-    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci"}
+    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci", ".github"}
 
 
 def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():
@@ -96,7 +96,9 @@ def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():
 
 
 def test_links_between_lessons_and_files_lead_somewhere():
-    texts = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+    texts = {
+        ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    }
     for name in lesson_names():
         cells = [cell.source for cell in read_lesson(name).cells if cell.kind == "markdown"]
         texts[ROOT / "notebooks" / name / f"{name}.ipynb"] = "\n".join(cells)
