@@ -47,10 +47,19 @@ sandbox:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 
-.venv/lab: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
-	touch $@
+# On Linux x86-64 without an NVIDIA driver: PyTorch's CPU build, from its own index, in place of gigabytes of CUDA. One short question
+# tells whether that index can be reached; once it has answered, pip may take its time. GPU=1 takes the CUDA build.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+TORCH := $(shell sed -n 's/^ *\("torch[^"]*"\).*/\1/p' pyproject.toml)
+ASK := import urllib.request as web; web.urlopen(web.Request("$(CPU_INDEX)/torch/", headers={"User-Agent": "pip"}), timeout=5)
 
-.venv/dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+.venv/dev: EXTRAS := [dev]
+.venv/lab .venv/dev: pyproject.toml | .venv/bin/python
+	@if [ -z "$(filter-out 0,$(GPU))" ] && [ "$$(uname -sm)" = "Linux x86_64" ] && ! nvidia-smi -L >/dev/null 2>&1 && \
+	    ! $(BIN)/python -c "import torchvision" 2>/dev/null; then \
+	  timeout 10 $(BIN)/python -c '$(ASK)' 2>/dev/null && \
+	  $(BIN)/python -m pip install --quiet --index-url $(CPU_INDEX) $(TORCH) || \
+	  echo "No PyTorch from $(CPU_INDEX): taking the default index's, on Linux the CUDA build, gigabytes." >&2; \
+	fi
+	$(BIN)/python -m pip install --quiet --editable ".$(EXTRAS)"
 	touch $@

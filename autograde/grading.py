@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.utils import is_grade
 
+from vae_helpers.about import course_version
 from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.verdict import Verdict
@@ -56,7 +57,7 @@ class Marks:
     """A submission's outcome. state: graded, missing, unreadable or grader error. remarks: sentences for the student.
 
     notebook: the graded notebook, as nbformat JSON. digest: of the submission and of the lesson; where it is the same, so are
-    the marks.
+    the marks. version: of the course that gave them; None in files from before it was written down.
     """
 
     lesson: str
@@ -66,6 +67,7 @@ class Marks:
     sandboxed: bool
     digest: str
     notebook: str = field(repr=False)
+    version: str | None = field(default_factory=course_version)
 
     @property
     def points(self) -> float:
@@ -89,7 +91,7 @@ class Marks:
     def from_json(cls, text: str) -> "Marks":
         content = json.loads(text)
         exercises = [Mark(**mark) for mark in content.pop("exercises")]
-        return cls(**content, exercises=exercises, notebook="")
+        return cls(**{"version": None} | content, exercises=exercises, notebook="")
 
 
 def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:

@@ -1,9 +1,14 @@
 """The ways in agree with each other: environment.yml and pyproject.toml, the README and the Makefile."""
 
+import contextlib
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,7 +80,7 @@ def test_readme_commands_are_make_targets_and_ci_runs_the_tests():
 def test_top_level_is_what_the_layout_says():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path}
-    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci"}
+    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci", ".github"}
 
 
 def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():
@@ -91,7 +96,9 @@ def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():
 
 
 def test_links_between_lessons_and_files_lead_somewhere():
-    texts = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+    texts = {
+        ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    }
     for name in lesson_names():
         cells = [cell.source for cell in read_lesson(name).cells if cell.kind == "markdown"]
         texts[ROOT / "notebooks" / name / f"{name}.ipynb"] = "\n".join(cells)
@@ -99,3 +106,131 @@ def test_links_between_lessons_and_files_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)", text):
             if "://" not in target and not target.startswith("mailto:"):
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+# A virtual environment's Python that writes down what pip is asked, and nothing more, and has no package.
+RECORDING_PYTHON = f"""#!/bin/sh
+if [ "$2" = pip ]; then
+    echo "$@" >> asked
+    case "$*" in *--index-url*) exit "$CPU_BUILD_FAILS";; esac
+else
+    exec {sys.executable} -S "$@"
+fi
+"""
+EDITABLE = "-m pip install --quiet --editable .{}"
+needs_make = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not shutil.which("make"), reason="needs make, on Linux"
+)
+
+
+def set_up(
+    folder: Path, index: str, *, system="Linux x86_64", driver=False, fails=0, target="lab", packages="", **variables
+) -> tuple[list[str], str]:
+    """What `make .venv/lab` asks of pip, line by line, and what it says, where `index` is PyTorch's own."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    programs = {
+        "python": RECORDING_PYTHON,
+        "uname": f"#!/bin/sh\necho {system}\n",
+        "nvidia-smi": f"#!/bin/sh\nexit {int(not driver)}\n",
+    }
+    for name, text in programs.items():
+        program = folder / ".venv" / "bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    given = [f"CPU_INDEX={index}", *(f"{name}={value}" for name, value in variables.items())]
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    for name in ("GPU", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # of the make that runs the tests
+        environment.pop(name, None)
+    environment |= {"CPU_BUILD_FAILS": str(fails), "PYTHONPATH": str(packages)}
+    command = ["make", "--silent", f".venv/{target}", *given]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0 and (folder / ".venv" / target).exists(), ended.stderr
+    return (folder / "asked").read_text().splitlines(), ended.stderr
+
+
+@contextlib.contextmanager
+def index_that(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address of a server on this machine that does `answer` to each connection, and leaves it open."""
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # closed: the test is over
+                while True:
+                    connections.append(server.accept()[0])
+                    answer(connections[-1])
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/whl/cpu"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in connections:
+            connection.close()
+
+
+def begins_a_page(connection: socket.socket) -> None:
+    """A slow network: the head of a page that never ends."""
+    assert connection.recv(4096).startswith(b"GET /whl/cpu/torch/ ")
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n<html>")
+
+
+@needs_make
+@pytest.mark.parametrize("target, extras", [("lab", ""), ("dev", "[dev]")])
+def test_without_a_driver_the_cpu_build_comes_from_pytorchs_own_index(tmp_path, target, extras):
+    with index_that(begins_a_page) as index:
+        asked, said = set_up(tmp_path, index, target=target)
+    pinned = [requirement for requirement in PROJECT["dependencies"] if requirement.startswith("torch")]
+    assert len(pinned) == 2
+    assert asked == [f"-m pip install --quiet --index-url {index} {' '.join(pinned)}", EDITABLE.format(extras)]
+    assert said == ""
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"system": "Darwin arm64"}, {"system": "Linux aarch64"}, {"driver": True}, {"GPU": 1}],
+    ids=lambda elsewhere: " ".join(f"{name}={value}" for name, value in elsewhere.items()),
+)
+def test_elsewhere_pytorch_comes_from_the_default_index(tmp_path, elsewhere):
+    with index_that(begins_a_page) as index:
+        assert set_up(tmp_path, index, **elsewhere) == ([EDITABLE.format("")], "")
+
+
+def says_that_it_falls_back(said: str) -> bool:
+    return said.count("\n") == 1 and said.startswith("No PyTorch from http") and "the default index" in said
+
+
+@needs_make
+def test_an_index_that_never_answers_is_given_up(tmp_path):
+    with index_that(lambda connection: None) as index:
+        asked, said = set_up(tmp_path, index)
+    assert asked == [EDITABLE.format("")] and says_that_it_falls_back(said)
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "index", ["http://index.invalid/whl/cpu", "http://127.0.0.1:1/whl/cpu"], ids=["no such name", "refused"]
+)
+def test_an_index_that_cannot_be_reached_is_given_up(tmp_path, index):
+    asked, said = set_up(tmp_path, index)
+    assert asked == [EDITABLE.format("")] and says_that_it_falls_back(said)
+
+
+@needs_make
+def test_where_the_cpu_build_cannot_be_installed_the_default_indexs_is(tmp_path):
+    with index_that(begins_a_page) as index:
+        asked, said = set_up(tmp_path, index, fails=1)
+    assert len(asked) == 2 and "--index-url" in asked[0] and asked[1] == EDITABLE.format("")
+    assert says_that_it_falls_back(said)
+
+
+@needs_make
+def test_a_pytorch_that_is_there_stays(tmp_path):
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "torchvision.py").touch()
+    with index_that(begins_a_page) as index:
+        assert set_up(tmp_path, index, packages=packages) == ([EDITABLE.format("")], "")

@@ -36,6 +36,7 @@ __all__ = [
     "plot_rows",
     "save_weights",
     "show",
+    "show_versions",
 ]
 
 
@@ -45,4 +46,13 @@ def __getattr__(name: str):
         from .pretrained import load_pretrained
 
         return load_pretrained
+    # And these when asked for, since looking up what is installed takes its time.
+    if name == "__version__":
+        from .about import course_version
+
+        return course_version()
+    if name == "show_versions":
+        from .about import show_versions
+
+        return show_versions
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,121 @@
+"""Documents that run, and that agree: examples, versions, forms."""
+
+import ast
+import doctest
+import importlib
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import vae_helpers
+from autograde.grading import GRADED, Mark, Marks
+from autograde.lesson import ROOT
+from vae_helpers import about
+
+VERSION = vae_helpers.__version__
+
+
+def examples() -> list:
+    """Every fence of a document, and every docstring of both packages, with `>>>` in it; and the module that it belongs to."""
+    found = []
+    for name in ("README.md", "CONTRIBUTING.md"):
+        fences = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        found += [pytest.param(text, None, id=name) for text in fences if ">>>" in text]
+    for path in sorted([*ROOT.glob("vae_helpers/**/*.py"), *ROOT.glob("autograde/**/*.py")]):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ">>>" in (ast.get_docstring(node) or ""):
+                name = f"{module}.{getattr(node, 'name', '')}"
+                found.append(pytest.param(ast.get_docstring(node), module, id=name))
+    return found
+
+
+@pytest.mark.parametrize("text, module", examples())
+def test_an_example_does_what_it_says(text, module):
+    names = dict(vars(importlib.import_module(module))) if module else {}
+    test = doctest.DocTestParser().get_doctest(text, names, "example", None, 0)
+    said = []
+    assert test.examples and doctest.DocTestRunner().run(test, out=said.append).failed == 0, "".join(said)
+
+
+def test_the_readme_has_an_example():
+    assert "README.md" in {example.id for example in examples()}
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+    assert citation["version"] == VERSION
+    assert headings[0] == "Unreleased" and headings[1] == VERSION
+    assert re.search(rf'^version = "{re.escape(VERSION)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+def test_without_a_clone_the_version_is_the_metadatas(monkeypatch, tmp_path):
+    monkeypatch.setattr(about, "PYPROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(importlib.metadata, "version", {"vae-course": "7.8.9"}.get)
+    assert vae_helpers.__version__ == "7.8.9"
+    about.PYPROJECT.write_text('[project]\nname = "another"\nversion = "5.0.0"\n')
+    assert vae_helpers.__version__ == "7.8.9"
+
+
+def test_where_nothing_says_the_version_that_is_said(monkeypatch, tmp_path):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(about, "PYPROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert vae_helpers.__version__ == about.UNKNOWN
+
+
+def test_importing_the_helpers_looks_nothing_up():
+    code = "import sys, vae_helpers; print('vae_helpers.about' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_show_versions_says_what_a_report_needs(capsys):
+    vae_helpers.show_versions()
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(said) == ["course", "Python", "PyTorch", "torchvision", "NumPy", "nbgrader", "platform"]
+    assert said["course"] == VERSION
+    assert said["nbgrader"] == importlib.metadata.version("nbgrader")
+    assert re.match(r"\S+ \(\d+ threads, \S.*, .+\)$", said["PyTorch"])
+    assert str(Path.home()) not in str(said)
+
+
+def test_marks_say_which_course_gave_them_and_older_ones_are_still_read():
+    mark = Mark("gaussian_kl", "passed", 2, 2, "passed.", None, 7)
+    marks = Marks("03_kl_divergence", GRADED, [], [mark], True, "digest", "{}")
+    content = json.loads(marks.to_json())
+    assert content["version"] == VERSION
+    assert Marks.from_json(json.dumps(content | {"version": "0.0.9"})).version == "0.0.9"
+    del content["version"]
+    old = Marks.from_json(json.dumps(content))
+    assert (old.version, old.points, old.exercises) == (None, 2, [mark])
+
+
+def test_forms_are_forms():
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    forms = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in forms if path.stem != "config"}
+    assert set(forms) == {"check", "fault", "lesson"}
+    for form in forms.values():
+        assert form["name"] and form["description"]
+        fields = [field for field in form["body"] if field["type"] != "markdown"]
+        assert len({field["id"] for field in fields}) == len(fields) > 0
+        assert all(field["type"] in ("input", "textarea") and field["attributes"]["label"] for field in fields)
+    for name in ("check", "fault"):
+        assert "vae_helpers.show_versions()" in str(forms[name])
+    assert "- [ ]" in (ROOT / ".github" / "pull_request_template.md").read_text(encoding="utf-8")
+
+
+def test_the_security_policy_names_a_private_way_and_no_address():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "private vulnerability reporting" in text and "tests/faults.py" in text
+    assert not re.search(r"\S@\S|https?://", text)
