@@ -181,5 +181,7 @@ def _same_facts(old: Observation, new: Observation) -> bool:
 
 def _same_tolerances(old: Fact, new: Fact) -> bool:
     # Some are made from what was seen, and have last digits of their own.
-    same_atol = np.shape(old.atol) == np.shape(new.atol) and np.allclose(old.atol, new.atol, rtol=1e-3, atol=0, equal_nan=True)
+    same_atol = np.shape(old.atol) == np.shape(new.atol) and np.allclose(
+        old.atol, new.atol, rtol=1e-3, atol=0, equal_nan=True
+    )
     return (old.rtol, old.limit) == (new.rtol, new.limit) and same_atol

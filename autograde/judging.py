@@ -22,9 +22,8 @@ def reference_observation(exercise: str, seed: int) -> Observation:
 def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
     """What the exercise's probe sees of a known mistake, but for what its key says that rounding decides."""
     seen = observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
-    return leave_undecided(
-        seen, next(undecided_places(known) for name, _, known in answer_key(exercise)[1] if name == mistake)
-    )
+    keys = {name: known for name, _, known in answer_key(exercise)[1]}
+    return leave_undecided(seen, undecided_places(keys.get(mistake, [])))
 
 
 def forget_observations() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autograde.build import compile_key, same_key
 from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import LessonError
-from autograde.rounding import ARITHMETICS, OtherArithmetic, observe_decided, other_last_bits
+from autograde.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.observation import Recorder, pack, undecided_places, unpack
 from vae_helpers.checks.probes import PROBES, probe
@@ -24,13 +24,13 @@ FLOATS = st.one_of(
 
 
 @given(FLOATS, st.integers(0, 1000))
-def test_last_bits_change_once_and_by_eight_units_at_most(before, number):
+def test_last_bits_change_once_and_by_four_units_at_most(before, number):
     once = before.copy()
     other_last_bits(once, number)
     limits = np.finfo(before.dtype)
     usual = (np.abs(before) >= limits.tiny) & (np.abs(before) < limits.max / 2) | (before == 0)
     with np.errstate(over="ignore"):
-        near = np.abs(once - before) <= 8 * np.spacing(np.abs(before))
+        near = np.abs(once - before) <= 4 * np.spacing(np.abs(before))
     assert near[usual].all()
     assert (np.isnan(once) == np.isnan(before)).all()
     twice = once.copy()
@@ -38,7 +38,7 @@ def test_last_bits_change_once_and_by_eight_units_at_most(before, number):
     np.testing.assert_array_equal(once, twice)
 
 
-@pytest.mark.parametrize("number", ARITHMETICS)
+@pytest.mark.parametrize("number", range(1, MANY + 1))
 def test_another_arithmetic_rounds_otherwise_keeps_what_is_exact_and_draws_nothing(number):
     x = torch.linspace(0.1, 3, 100)
     torch.manual_seed(0)
