@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from vae_helpers.checks import observe
-from vae_helpers.checks.observation import Observation
+from vae_helpers.checks import answer_key, observe
+from vae_helpers.checks.observation import Observation, leave_undecided, undecided_places
 from vae_helpers.checks.verdict import Verdict
 from vae_helpers.checks.verdict import judge as compare
 
@@ -20,8 +20,10 @@ def reference_observation(exercise: str, seed: int) -> Observation:
 
 @lru_cache(maxsize=4096)
 def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
-    """What the exercise's probe sees of a known mistake."""
-    return observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
+    """What the exercise's probe sees of a known mistake, but for what its key says that rounding decides."""
+    seen = observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
+    keys = {name: known for name, _, known in answer_key(exercise)[1]}
+    return leave_undecided(seen, undecided_places(keys.get(mistake, [])))
 
 
 def forget_observations() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,6 @@ from autograde import build as builder
 from autograde.build import NOTEBOOKS, build, check_id, source_notebook
 from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson, reference_namespace
 from vae_helpers.checks import KEYS
-from vae_helpers.checks.observation import unpack
-from vae_helpers.checks.verdict import agree
 
 LESSONS = lesson_names()
 EXERCISES = {exercise: lesson for lesson in LESSONS for exercise in read_lesson(lesson).exercises}
@@ -28,6 +27,7 @@ def fresh(tmp_path_factory):
     def build_into(lesson: str) -> Path:
         if lesson not in made:
             made[lesson] = tmp_path_factory.mktemp(lesson)
+            shutil.copytree(KEYS, made[lesson] / "keys")
             build(read_lesson(lesson), *(made[lesson] / part for part in ("notebooks", "source", "keys")))
         return made[lesson]
 
@@ -45,14 +45,12 @@ def test_the_committed_notebook_is_what_the_text_gives(fresh, lesson):
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
-def test_the_committed_key_is_what_the_text_gives(fresh, exercise):
+def test_the_committed_key_holds(fresh, exercise):
+    """The build keeps a key that says what is seen here, whatever the last digits, and writes another in place of any other."""
     file = f"{exercise}.safetensors"
-    committed, notes = unpack((KEYS / file).read_bytes())
-    made, made_notes = unpack((fresh(EXERCISES[exercise]) / "keys" / file).read_bytes())
-    assert notes == made_notes
-    assert list(committed) == list(made)
-    for name, observation in made.items():
-        assert agree(committed[name], observation), f"{name}: stale, run make notebooks"
+    assert (KEYS / file).read_bytes() == (fresh(EXERCISES[exercise]) / "keys" / file).read_bytes(), (
+        "stale: run make notebooks"
+    )
 
 
 def test_every_key_and_every_notebook_has_its_lesson():

@@ -24,7 +24,7 @@ FACTS = st.builds(
     Fact,
     label=st.text(),
     what=st.text(),
-    value=st.one_of(NUMBERS, st.text()),
+    value=st.one_of(NUMBERS, st.text(), st.none()),
     rtol=st.floats(0, 1),
     atol=st.one_of(st.floats(0, 1), arrays.arrays(np.float64, st.just((3,)), elements=st.floats(0, 1))),
     limit=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
@@ -43,7 +43,7 @@ def test_pack_and_unpack_are_inverse(observations, notes):
         assert len(found[name]) == len(facts)
         for fact, copy in zip(facts, found[name], strict=True):
             assert (copy.place, copy.rtol, copy.limit) == (fact.place, fact.rtol, fact.limit)
-            if isinstance(fact.value, str):
+            if fact.value is None or isinstance(fact.value, str):
                 assert copy.value == fact.value
             else:
                 assert copy.value.shape == fact.value.shape

@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,17 @@ def test_two_mistakes_that_agree_are_not_named():
 
 def test_an_unknown_mistake_is_not_named():
     assert verdict_on(RIGHT + 1, mistakes=[HALF, SIGN]).mistake is None
+
+
+@pytest.mark.parametrize("there", [[fact(RIGHT)], [fact(np.nan)], [fact("ValueError: x", "raised")], []])
+def test_where_a_mistake_is_undecided_anything_or_nothing_agrees_with_it(there):
+    there = [replace(f, label="singular") for f in there]
+    undecided = [Fact("singular", "result", None), Fact("singular", "raised", None)]
+    known = [fact(RIGHT / 2), *undecided]
+    assert agree([fact(RIGHT / 2), *there], known)
+    assert agree(known, [*there, fact(RIGHT / 2)])
+    assert not agree([fact(RIGHT), *there], known)
+    assert not agree([fact(RIGHT / 2), *there, fact(RIGHT, label="another call")], known)
 
 
 def test_a_mistake_must_agree_with_everything_that_was_seen():

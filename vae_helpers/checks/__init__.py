@@ -38,14 +38,14 @@ def _in_notebook() -> bool:
     return kernel is not None and kernel.IPKernelApp.initialized()
 
 
-def observe(exercise: str, implementation: Any, seed: int) -> Observation:
-    """Run the exercise's probe on `implementation`, with inputs drawn from `seed`.
+def observe(exercise: str, implementation: Any, seed: int, recorder: Recorder | None = None) -> Observation:
+    """Run the exercise's probe on `implementation`, with inputs drawn from `seed`, by `recorder` where one is given.
 
     Raises ValueError for an unknown exercise.
     """
     from .probes import find_probe
 
-    recorder = Recorder(seed)
+    recorder = recorder or Recorder(seed)
     with undisturbed(seed):
         find_probe(exercise)(implementation, recorder)
     return recorder.facts

@@ -6,7 +6,7 @@ import json
 import random
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Fact:
 
     label: which call it belongs to, in words ("with 5 rows and 3 dimensions").
     what: which aspect of that call ("result", "gradient with respect to mu", "raised", ...).
-    value: an array of numbers, or a word or sentence.
+    value: an array of numbers, or a word or sentence; None where rounding alone decides what is seen here, or whether anything is.
     rtol, atol: how far another observation may be from this one and still agree; `atol` may be an array that
         broadcasts to `value`. Only the reference's tolerances count.
     limit: where given, the fact is one-sided: `value` agrees when it is at most `limit`.
@@ -30,7 +30,7 @@ class Fact:
 
     label: str
     what: str
-    value: np.ndarray | str
+    value: np.ndarray | str | None
     rtol: float = 1e-4
     atol: Any = 1e-5
     limit: float | None = None
@@ -43,6 +43,17 @@ class Fact:
 Observation = list[Fact]
 
 
+def leave_undecided(facts: Observation, places: Iterable[tuple[str, str]]) -> Observation:
+    """The same observation, with no value at these places."""
+    places = dict.fromkeys(places)
+    return [fact for fact in facts if fact.place not in places] + [Fact(*place, None) for place in places]
+
+
+def undecided_places(facts: Observation) -> list[tuple[str, str]]:
+    """Where an observation has no value, because rounding alone decides it."""
+    return [fact.place for fact in facts if fact.value is None]
+
+
 def pack(observations: dict[str, Observation], **notes: Any) -> bytes:
     """Observations by name, and JSON-able notes, as one safetensors file: arrays and JSON, no code."""
     arrays, index = {}, {}
@@ -50,7 +61,7 @@ def pack(observations: dict[str, Observation], **notes: Any) -> bytes:
         index[name] = []
         for i, fact in enumerate(facts):
             entry = {"label": fact.label, "what": fact.what, "rtol": fact.rtol, "limit": fact.limit}
-            if isinstance(fact.value, str):
+            if fact.value is None or isinstance(fact.value, str):
                 entry["text"] = fact.value
             else:
                 # float32 is finer than any tolerance, and half the size.

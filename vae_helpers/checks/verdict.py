@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .observation import Fact, Observation
+from .observation import Fact, Observation, undecided_places
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def judge(
 
 
 def agree(seen: Observation, known: Observation) -> bool:
-    """Whether two observations show the same behaviour, within the second one's tolerances."""
+    """Whether two observations show the same behaviour, within the second one's tolerances, where neither is undecided."""
+    undecided = {*undecided_places(seen), *undecided_places(known)}
+    seen, known = ([fact for fact in facts if fact.place not in undecided] for facts in (seen, known))
     return [f.place for f in seen] == [f.place for f in known] and all(
         fact_agrees(a, b) for a, b in zip(seen, known, strict=True)
     )
