@@ -18,7 +18,51 @@ LAST_BITS = 2
 EXACT_BITS = 12
 # So many arithmetics find that something is decided by rounding; what else is (it may take a lucky one to see it) is then looked for longer.
 FEW, MANY = 3, 12
-COPIES = {torch.ops.aten.clone, torch.ops.aten.copy_, torch.ops.aten._to_copy}
+# What every processor computes to the last bit: copies and choices, and the arithmetic that IEEE 754 rounds correctly.
+COPIES = {
+    "clone",
+    "copy",
+    "_to_copy",
+    "cat",
+    "stack",
+    "index",
+    "index_select",
+    "gather",
+    "masked_fill",
+    "where",
+    "fill",
+    "sort",
+    "repeat",
+}
+CHOICES = {
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "minimum",
+    "maximum",
+    "amin",
+    "amax",
+    "min",
+    "max",
+    "relu",
+    "threshold_backward",
+}
+CORRECTLY_ROUNDED = {
+    "add",
+    "sub",
+    "rsub",
+    "mul",
+    "div",
+    "neg",
+    "abs",
+    "sqrt",
+    "reciprocal",
+    "floor",
+    "ceil",
+    "round",
+    "sign",
+}
+SAME_EVERYWHERE = COPIES | CHOICES | CORRECTLY_ROUNDED
 
 
 class Word:
@@ -47,7 +91,7 @@ class OtherArithmetic(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         made = function(*args, **(kwargs or {}))
-        if function.overloadpacket in COPIES:
+        if function.overloadpacket.__name__.removesuffix("_") in SAME_EVERYWHERE:
             return made
         kinds = function._schema.returns
         for result, kind in zip((made,) if len(kinds) == 1 else made or (), kinds, strict=True):

@@ -244,6 +244,13 @@ def elbo_loss(implementation, see: Recorder) -> None:
     call("3 images, a decoder that does not look at z", blind, 3, gradients=encoder)
     sure = {**params, "decoder.conv2.weight": 60 * params["decoder.conv2.weight"]}
     call("logits beyond ±100", sure, 3, gradients=[])
+    # Between sure and unsure, rounding decides what a probability becomes; of these it is exactly 1, on every processor.
+    surest = {
+        **params,
+        "decoder.conv2.weight": 0 * params["decoder.conv2.weight"],
+        "decoder.conv2.bias": torch.full((1,), 200.0),
+    }
+    call("logits of 200 everywhere", surest, 2, gradients=[])
 
 
 # --- adam_step, train_step ----------------------------------------------------------------------------------------------------

@@ -123,7 +123,10 @@ def slerp(implementation, see: Recorder) -> None:
     # Enough pairs that rounding takes the cosine of some to above 1.
     pairs = [(z, factor * z) for z, factor in zip(see.normal(60, 7), see.uniform(60, low=0.3, high=3.0), strict=True)]
     t = see.uniform(2)
-    see.call("60 pairs of parallel vectors", lambda: torch.stack([torch.as_tensor(implementation(*p, t)) for p in pairs]))
+    label = "60 pairs of parallel vectors"
+    seen = see.call(label, lambda: torch.stack([torch.as_tensor(implementation(*p, t)) for p in pairs]))
+    if isinstance(seen, Tensor):  # which of them it is, rounding decides
+        see.note(label, "NaN between some of the pairs", bool(seen.isnan().any()))
 
 
 @probe("interpolate")
