@@ -55,6 +55,7 @@ def run_lesson(lesson: Lesson, seed: int) -> Iterator[Outcome]:
     """
     import matplotlib
     import torch
+    from IPython.display import display
 
     def moved_seed(value: Any) -> Any:
         return [int(part) + APART * seed for part in value] if isinstance(value, Sequence) else int(value) + APART * seed
@@ -63,7 +64,7 @@ def run_lesson(lesson: Lesson, seed: int) -> Iterator[Outcome]:
     torch.manual_seed(moved_seed(0))
     module = ModuleType("__main__")
     sys.modules["__main__"] = module  # where a cell's classes are looked up
-    module.__dict__["moved_seed"] = moved_seed
+    module.__dict__.update(moved_seed=moved_seed, display=display)  # the latter as a kernel has it
     for cell in lesson.cells:
         if cell.kind != "code":
             continue

@@ -35,7 +35,7 @@ predict_larger_elbo.wrong_choice(
     "wide",
     "a",
     "A covers the posterior, but much of its mass lies where the posterior has almost none, and log q − log p(z|x) is large there. "
-    "The average is taken under q: an uncovered part of the posterior costs nothing, mass in the wrong place does.",
+    "The average is taken under q: an uncovered part of the posterior costs little, mass in the wrong place much.",
 )
 predict_larger_elbo.wrong_choice(
     "shifted",
