@@ -15,8 +15,7 @@ lab: .venv/lab
 test: .venv/dev sandbox
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --ignore tests/test_notebooks.py
-	$(BIN)/python -m pytest tests/test_notebooks.py  # alone: these train on every core
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 notebooks: .venv/dev
 	$(BIN)/python -m autograde build
