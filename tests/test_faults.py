@@ -87,7 +87,11 @@ def honest_marks(honest) -> Marks:
 
 
 PATIENT = Limits(step=600, submission=3600, memory=512 << 20, disk=32 << 20)  # nothing waits for these: a net
-USES_ITS_TIME = {"sleeps_just_under", "training_in_own_cells"}  # ends well when its time is over, or almost
+USES_ITS_TIME = {
+    "endless_cell_around",
+    "sleeps_just_under",
+    "training_in_own_cells",
+}  # ends well when its time is over, or almost
 
 
 @pytest.fixture(scope="module")
