@@ -6,7 +6,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # In a container one is often root, which Jupyter wants to be told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks demo bench bench-grading claims lint sandbox
+.PHONY: lab test notebooks demo bench bench-grading claims check lint sandbox
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 lab: .venv/lab
@@ -15,8 +15,15 @@ lab: .venv/lab
 test: .venv/dev sandbox
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --ignore tests/test_notebooks.py
-	$(BIN)/python -m pytest tests/test_notebooks.py  # alone: these train on every core
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+# What you just changed: lint, whether anything is stale, and the catalogue, references and stubs of the lessons that differ from
+# main. LESSON=03 takes one.
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n auto --dist loadgroup --lesson $(or $(LESSON),changed) \
+	  tests/test_build.py tests/test_catalogue.py tests/test_stubs.py tests/test_references_*.py
 
 notebooks: .venv/dev
 	$(BIN)/python -m autograde build

@@ -219,10 +219,10 @@ def test_killing_a_worker_loses_nothing(course):
     """Two workers; one is killed as soon as both are there. Its submissions are graded by the other or by its successor."""
     for i in range(10):
         hand_in(course, f"student{i}", notebook())
-    killed = []
+    killed, done = [], threading.Event()
 
     def kill_one():
-        for _ in range(600):
+        while not done.is_set():
             workers = [worker for server in running(os.getpid(), "forkserver") for worker in running(server, "forkserver")]
             if len(workers) >= 2 and course.marks("ada", LESSON.name).exists():
                 os.kill(workers[-1], signal.SIGKILL)
@@ -232,8 +232,11 @@ def test_killing_a_worker_loses_nothing(course):
 
     thread = threading.Thread(target=kill_one)
     thread.start()
-    results = grade(course, workers=2)
-    thread.join()
+    try:
+        results = grade(course, workers=2)
+    finally:
+        done.set()
+        thread.join()
     assert killed
     assert {s: m.points for s, m in results.items() if s.startswith("student")} == {f"student{i}": POINTS for i in range(10)}
     assert [s for s, m in results.items() if m.state == GRADER_ERROR] == []

@@ -81,11 +81,11 @@ def test_loads_within_a_second_and_without_a_network(monkeypatch):
     load_mnist("train", binarize="threshold")
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         load_mnist("train", binarize="threshold")
-        took.append(time.perf_counter() - start)
-    # The budget is one second; three are allowed to a machine that does other things at the same time.
-    assert min(took) < 3
+        took.append(time.process_time() - start)
+    # The budget is one second; a core of which another process has the other half computes at half its speed.
+    assert min(took) < 2
 
 
 # Binarising

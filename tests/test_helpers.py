@@ -646,9 +646,9 @@ def test_import_is_quick_and_leaves_the_heavy_packages_alone():
     code = """
 import sys, time, torch
 had = set(sys.modules)
-start = time.perf_counter()
+start = time.process_time()
 import vae_helpers
-took = time.perf_counter() - start
+took = time.process_time() - start
 heavy = {"torchvision", "matplotlib", "ipywidgets", "IPython", "sympy", "pandas", "scipy"}
 print(took, sorted(heavy & (set(sys.modules) - had)))
 """
@@ -657,8 +657,8 @@ print(took, sorted(heavy & (set(sys.modules) - had)))
         for _ in range(2)
     ]
     assert all(heavy.strip() == "[]" for _, heavy in runs)
-    # The budget is 0.3 s; a machine that does other things at the same time gets a second.
-    assert min(float(took) for took, _ in runs) < 1
+    # The budget is 0.3 s; a core of which another process has the other half computes at half its speed.
+    assert min(float(took) for took, _ in runs) < 0.6
 
 
 def test_every_public_name_is_there_and_documented():

@@ -168,13 +168,13 @@ def test_the_shipped_model_is_good_and_has_three_idle_dimensions(params, vae, di
     assert sum(a.size for a in params.values()) == 1_659_169
 
 
-def test_64_digits_take_less_than_two_seconds(params, digits, eps):
+def test_64_digits_take_less_than_two_seconds_of_processor_time(params, digits, eps):
     x = digits.numpy()
     times = []
-    for _ in range(3):  # the machine may be busy for a moment
-        start = time.perf_counter()
+    for _ in range(3):
+        start = time.process_time()
         reference("numpy_elbo")(params, x, eps)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 2
 
 
