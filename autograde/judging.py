@@ -19,17 +19,21 @@ def reference_observation(exercise: str, seed: int) -> Observation:
 
 
 @lru_cache(maxsize=4096)
+def observe_mistake(exercise: str, mistake: str, seed: int) -> Observation:
+    """What the exercise's probe sees of a known mistake."""
+    return observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
+
+
 def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
-    """What the exercise's probe sees of a known mistake, but for what its key says that rounding decides."""
-    seen = observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
+    """What a known mistake is known by: what is seen of it, but for what its key says that rounding decides."""
     keys = {name: known for name, _, known in answer_key(exercise)[1]}
-    return leave_undecided(seen, undecided_places(keys.get(mistake, [])))
+    return leave_undecided(observe_mistake(exercise, mistake, seed), undecided_places(keys.get(mistake, [])))
 
 
 def forget_observations() -> None:
     """Free what is remembered: nobody else has the inputs of a submission that has been graded."""
     reference_observation.cache_clear()
-    mistake_observation.cache_clear()
+    observe_mistake.cache_clear()
 
 
 def mistake_observations(exercise: str, seed: int) -> Iterator[tuple[str, str, Observation]]:

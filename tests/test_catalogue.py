@@ -4,7 +4,7 @@ import pytest
 
 from autograde import judge
 from autograde.catalogue import load_all
-from autograde.judging import judge_observation, mistake_observation
+from autograde.judging import judge_observation, observe_mistake
 from autograde.lesson import lesson_names, read_lesson
 from vae_helpers.checks import CheckFailed, answer_key, check
 
@@ -30,7 +30,7 @@ REFERENCES = [of_exercise(name) for name, exercise in CATALOGUE.items() if exerc
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_mistake_is_rejected_and_named(name, mistake, seeds):
     for seed in seeds:
-        verdict = judge_observation(name, mistake_observation(name, mistake, seed), seed)
+        verdict = judge_observation(name, observe_mistake(name, mistake, seed), seed)
         assert not verdict.passed
         assert verdict.mistake == mistake, f"seed {seed}: {verdict}"
 
