@@ -10,11 +10,15 @@ import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from vae_helpers.checks import KEYS, PUBLIC_SEED, observe
-from vae_helpers.checks.observation import Fact, pack, undecided_places, unpack
+from vae_helpers.checks.observation import Fact, Observation, Recorder, pack, undecided_places, unpack
+from vae_helpers.checks.probes import PROBES
+from vae_helpers.checks.probes import load_all as load_probes
 from vae_helpers.checks.verdict import agree, judge
 
-from .catalogue import find_exercise
-from .lesson import ROOT, Cell, Lesson, LessonError
+from .catalogue import Exercise, find_exercise
+from .catalogue import load_all as load_catalogue
+from .lesson import ROOT, Cell, Lesson, LessonError, lesson_names, read_lesson
+from .proofread import module_of, proofread
 from .rounding import observe_decided
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -28,6 +32,8 @@ NOTEBOOK_METADATA = {
 
 def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, keys: Path = KEYS) -> None:
     """Write the lesson's source notebook, release notebook and answer keys; all of them, or none where something fails."""
+    _check_registered(lesson)
+    proofread(lesson, {name: [hint for hint, _ in find_exercise(name).mistakes.values()] for name in lesson.exercises})
     compiled = {name: _key_of(cell, lesson, keys) for name, cell in lesson.exercises.items()}
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder)
@@ -41,6 +47,42 @@ def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, ke
     keys.mkdir(parents=True, exist_ok=True)
     for name, data in compiled.items():
         (keys / f"{name}.safetensors").write_bytes(data)
+
+
+def remove_left_over_keys(keys: Path = KEYS) -> list[str]:
+    """Delete the keys of exercises that no lesson has any more; returns their names."""
+    left = sorted({path.stem for path in keys.glob("*.safetensors")} - _all_exercises())
+    for name in left:
+        (keys / f"{name}.safetensors").unlink()
+    return left
+
+
+def _all_exercises() -> set[str]:
+    return {exercise for name in lesson_names() for exercise in read_lesson(name).exercises}
+
+
+def _check_registered(lesson: Lesson) -> None:
+    """Whether each exercise has its probe and its entry, and a name of its own in the course."""
+    try:
+        load_probes()
+        registered = {"catalogue": load_catalogue(), "probes": PROBES}
+    except ValueError as error:
+        raise LessonError(str(error)) from error
+    others = {e: name for name in lesson_names() if name != lesson.name for e in read_lesson(name).exercises}
+    for exercise, cell in lesson.exercises.items():
+        where = f"{lesson.path}:{cell.line - 1}"
+        if exercise in others and lesson.name in lesson_names():
+            raise LessonError(
+                f"{where}: {others[exercise]} has an exercise called {exercise} already: give this one another name"
+            )
+        for kind, example in (("probes", f'@probe("{exercise}")'), ("catalogue", f'{exercise} = Exercise("{exercise}")')):
+            if exercise not in registered[kind]:
+                left = sorted(registered[kind].keys() - lesson.exercises.keys() - others.keys())
+                renamed = f" (it has {', '.join(left)}, which no lesson has: renamed?)" * bool(left)
+                what = {"probes": "probe", "catalogue": "catalogue entry"}[kind]
+                raise LessonError(
+                    f"{where}: {exercise} has no {what}: write {example} in {module_of(lesson, kind)}{renamed}"
+                )
 
 
 def write_source(lesson: Lesson, folder: Path, claims: bool = False) -> Path:
@@ -141,11 +183,12 @@ def compile_key(exercise: str) -> bytes:
     """The answer key: what the probe sees of the reference and of each mistake, with the hints.
 
     A mistake is known by what every processor sees of it: what rounding alone decides has no value.
-    Raises LessonError when the key could not tell a mistake from the reference or from another mistake, or rounding decides
-    what is seen of the reference.
+    Raises LessonError when the key could not tell a mistake from the reference or from another mistake, the reference raises
+    what the probe does not ask for, or rounding decides what is seen of it.
     """
     try:
         entry = find_exercise(exercise)
+        _observe_reference(entry)
         reference = observe_decided(exercise, entry.reference, PUBLIC_SEED)
         mistakes = {name: observe_decided(exercise, make(), PUBLIC_SEED) for name, (_, make) in entry.mistakes.items()}
     except ValueError as error:
@@ -168,6 +211,18 @@ def compile_key(exercise: str) -> bytes:
     return pack({"reference": reference, **mistakes}, **hints)
 
 
+def _observe_reference(entry: Exercise) -> Observation:
+    """What the probe sees of the reference. Raises LessonError where this raises something that the probe does not ask for."""
+    recorder = Recorder(PUBLIC_SEED)
+    seen = observe(entry.name, entry.reference, PUBLIC_SEED, recorder)
+    if recorder.surprises:
+        raise LessonError(
+            f"{entry.name}: the reference {recorder.surprises[0]}: mend its probe in {module_of(entry.lesson, 'probes')}; "
+            "where a right answer raises, the probe says raises=ValueError"
+        )
+    return seen
+
+
 def key_holds(exercise: str, key: bytes) -> bool:
     """Whether an answer key says what the probe sees here, but for last digits, and names every mistake.
 
@@ -184,7 +239,7 @@ def key_holds(exercise: str, key: bytes) -> bool:
         }:
             return False
         reference, mistakes = known["reference"], [(name, hint, known[name]) for name, hint in hints.items()]
-        seen = observe(exercise, entry.reference, PUBLIC_SEED)
+        seen = _observe_reference(entry)
         return (
             agree(seen, reference)
             and all(_same_tolerances(a, b) for a, b in zip(seen, reference, strict=True))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _tile, new_figure, show
+from .plots import _as_images, _show, _tile, new_figure, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def explore(
     start: the controls' first values by name, where they are not to be the middle of the range or the first choice.
     controls: as `ipywidgets.interactive` takes them: (low, high, step), a list of choices, or a widget. Sliders work with
         the mouse and with the arrow keys. Where ipywidgets is missing, the static figure stands alone.
-    Raises ValueError where `start` is no dict, or names no control.
+    Raises ValueError where `start` is no dict, or names no control, and where caption or alternative text is empty.
     """
     unknown = sorted(start.keys() - controls.keys()) if isinstance(start, dict) else [start]
     if start is not None and unknown:
@@ -42,7 +42,9 @@ def explore(
     from IPython.display import display
 
     def redraw(**values):
-        show(draw(**values), "", "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items()))
+        _show(
+            draw(**values), "", "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
+        )
 
     # With their first values from the beginning: each change would draw a figure more.
     made = {

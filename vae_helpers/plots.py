@@ -21,7 +21,16 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     """Put a figure on the page, under it the caption, and in it the alternative text for screen readers.
 
     caption: what the figure shows and what to look for. alt: what a reader who can't see it needs to know.
+    Raises ValueError where one of them is empty.
     """
+    for what, text in (("caption", caption), ("alternative text", alt)):
+        if not text.strip():
+            raise ValueError(f"the figure's {what} is empty: say in words what it shows")
+    _show(figure, caption, alt)
+
+
+def _show(figure: Figure, caption: str, alt: str) -> None:
+    """`show`, where the caption may be empty: it stands below the figure before."""
     from IPython.display import display
     from matplotlib import pyplot as plt
 

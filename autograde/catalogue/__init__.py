@@ -41,6 +41,8 @@ class Exercise:
     edits: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self):
+        if self.name in CATALOGUE:
+            raise ValueError(f"autograde/catalogue has two entries called {self.name!r}: give one another name")
         CATALOGUE[self.name] = self
 
     def mistake(self, hint: str) -> Callable:

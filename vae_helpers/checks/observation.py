@@ -162,10 +162,13 @@ class Recorder:
     """Draws inputs from a seed, calls an implementation on them, and writes down what happens.
 
     Probes use `normal`, `uniform` to draw inputs, and `call`, `note` to record.
+    surprises: in words, what was raised where the probe doesn't say `raises=`, and what was not raised where it does. The build
+        refuses them in a reference.
     """
 
     seed: int
     facts: Observation = field(default_factory=list)
+    surprises: list[str] = field(default_factory=list, kw_only=True)
 
     def __post_init__(self):
         self.rng = np.random.default_rng(self.seed)
@@ -189,13 +192,21 @@ class Recorder:
             self.note(label, f"dtype of {what}", str(value.dtype))
 
     @contextlib.contextmanager
-    def attempt(self, label: str):
-        """Student code goes inside; whatever it raises becomes a fact, and the probe goes on."""
+    def attempt(self, label: str, raises: type[Exception] | None = None):
+        """Student code goes inside; whatever it raises becomes a fact, and the probe goes on.
+
+        raises: the class of error that a right answer raises here; without it, none.
+        """
         try:
             yield
         except Exception as error:
-            message = " ".join(str(error).split())[:200]
-            self.note(label, "raised", f"{type(error).__name__}: {message}")
+            message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.note(label, "raised", message)
+            if raises is None or not isinstance(error, raises):
+                self.surprises.append(f"raises {message} ({label})")
+        else:
+            if raises is not None:
+                self.surprises.append(f"raises no {raises.__name__} ({label})")
 
     def call(
         self,
@@ -207,6 +218,7 @@ class Recorder:
         gradient_slack: float = 1e-5,
         rtol: float = 1e-4,
         atol: Any = 1e-5,
+        raises: type[Exception] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call `function` and record its result (each part of a tuple), gradients, changed inputs, reseeding.
@@ -215,9 +227,19 @@ class Recorder:
         gradients: the names whose gradient is recorded: of the result, weighted with fixed random weights and summed.
         gradient_slack: how far a gradient may be off anywhere, in parts of its largest entry. Through a deep network with
             ReLUs it must be large: a unit that is 0 up to rounding switches on or off.
+        raises: the class of error that a right answer raises here.
         Returns what the function returned, or None where it raised.
+        Raises ValueError where `inputs` names more than there is, or `gradients` something else than an argument.
         """
+        if len(inputs) > len(args):
+            raise ValueError(
+                f"{label}: inputs={list(inputs)} names {len(inputs)} arguments, and {len(args)} are passed by position"
+            )
         names = list(inputs) + [f"argument {i + 1}" for i in range(len(inputs), len(args))]
+        if unknown := [name for name in gradients if name not in names and name not in kwargs]:
+            raise ValueError(
+                f"{label}: gradients={unknown} names no argument (known: {', '.join([*names, *kwargs])}; `inputs` names those by position)"
+            )
         leaves, passed, before = {}, [], {}
         for name, arg in zip(names, args, strict=True):
             if isinstance(arg, torch.Tensor):
@@ -238,7 +260,7 @@ class Recorder:
                 before[name] = value.detach().clone()
 
         call_seed = zlib.crc32(f"{self.seed} {label}".encode())
-        with undisturbed(call_seed), self.attempt(label):
+        with undisturbed(call_seed), self.attempt(label, raises):
             result = function(*passed, **kwargs)
             reseeded = torch.initial_seed() != call_seed
             parts = tuple(result) if isinstance(result, (tuple, list)) else (result,)

@@ -12,7 +12,9 @@ PROBES: dict[str, Probe] = {}
 
 
 def probe(exercise: str) -> Callable[[Probe], Probe]:
-    """Register the decorated function as the probe of `exercise`."""
+    """Register the decorated function as the probe of `exercise`. Raises ValueError where it has one."""
+    if exercise in PROBES:
+        raise ValueError(f"vae_helpers/checks/probes has two probes called {exercise!r}: give one another name")
 
     def register(function: Probe) -> Probe:
         PROBES[exercise] = function

@@ -80,7 +80,7 @@ def reconstruction_loss(implementation, see: Recorder) -> None:
     sure = (2 * binary - 1) * see.uniform(3, 1, 28, 28, low=30, high=150)
     see.call("very sure and right, bernoulli", implementation, binary, sure, atol=1e-2, **names)
     see.call("very sure and wrong, bernoulli", implementation, binary, -sure, atol=1e-2, **names)
-    see.call("an unknown likelihood", implementation, x, logits, likelihood="poisson")
+    see.call("an unknown likelihood", implementation, x, logits, likelihood="poisson", raises=ValueError)
 
 
 @probe("vae_loss")
@@ -98,7 +98,7 @@ def vae_loss(implementation, see: Recorder) -> None:
     x, logits, mu, _ = draw(3, 2)
     extreme = see.uniform(3, 2, low=11, high=14) * torch.tensor([-1.0, 1.0])
     see.call("q narrow in one dimension, wide in the other", implementation, x, logits, mu, extreme, **names)
-    see.call("an unknown likelihood", implementation, *draw(4, 3), likelihood="poisson")
+    see.call("an unknown likelihood", implementation, *draw(4, 3), likelihood="poisson", raises=ValueError)
 
 
 @probe("reconstruct")
