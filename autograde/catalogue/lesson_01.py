@@ -722,7 +722,7 @@ def naive_without_log(model, x, z):
 
 
 @log_marginal_naive.mistake(
-    "This is the exact log p(x), from exercise 2. Asked for is the estimate from the samples z, however bad it may be."
+    "This is the exact log p(x), from `log_marginal`. Asked for is the estimate from the samples z, however bad it may be."
 )
 def exact_answer(model, x, z):
     return reference("log_marginal")(model, x)
@@ -996,7 +996,7 @@ def importance_negative(model, x, q_mean, q_std, eps):
 
 
 @log_marginal_importance.mistake(
-    "This is the exact log p(x), from exercise 2. Asked for is the estimate from these samples, however bad it may be."
+    "This is the exact log p(x), from `log_marginal`. Asked for is the estimate from these samples, however bad it may be."
 )
 def exact_instead_of_estimate(model, x, q_mean, q_std, eps):
     return reference("log_marginal")(model, x)

@@ -415,7 +415,7 @@ gaussian_kl.edited(
     "forgot_mu",
     "mu.pow(2) + ",
     "",
-    "The mean plays no part in your KL. Moving q away from the prior must cost something: compare your result of exercise 2.",
+    "The mean plays no part in your KL. Moving q away from the prior must cost something: compare your result of `kl_1d`.",
 )
 gaussian_kl.edited(
     "logvar_added",
@@ -842,7 +842,7 @@ def whole_logvar(mu, logvar, eps):
 
 
 @kl_monte_carlo.mistake(
-    "This is the low-variance estimator of exercise 6. Here the plain one is asked for: the mean of log q − log p."
+    "This is the low-variance estimator of `kl_low_variance`. Here the plain one is asked for: the mean of log q − log p."
 )
 def other_estimator(mu, logvar, eps):
     return reference("kl_low_variance")(mu, logvar, eps)
@@ -888,7 +888,7 @@ def per_dimension_ratio(mu, logvar, eps):
     return (log_r.exp() - 1 - log_r).sum(2).mean(0)
 
 
-@kl_low_variance.mistake("This is the plain estimator of exercise 5. Add r − 1, whose expectation is zero, to each sample.")
+@kl_low_variance.mistake("This is the plain estimator of `kl_monte_carlo`. Add r − 1, whose expectation is zero, to each sample.")
 def plain_estimator(mu, logvar, eps):
     return reference("kl_monte_carlo")(mu, logvar, eps)
 

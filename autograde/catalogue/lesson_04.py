@@ -269,7 +269,7 @@ def swapped(f, mu, logvar, eps):
 
 
 @pathwise_gradient.mistake(
-    "Your z uses exp(logvar), the variance, as standard deviation. σ is exp(½·logvar), as in exercise 1."
+    "Your z uses exp(logvar), the variance, as standard deviation. σ is exp(½·logvar), as in `reparameterize`."
 )
 def variance_as_std(f, mu, logvar, eps):
     return _pathwise(f, mu, logvar, eps, sigma_of=torch.exp)
@@ -475,7 +475,7 @@ def order_swapped(f, mu, logvar, eps, baseline=0.0):
 
 
 @score_function_gradient.mistake(
-    "That is the pathwise gradient of exercise 2: f is differentiated. Here f may be a step, and only its values may be used."
+    "That is `pathwise_gradient`: f is differentiated. Here f may be a step, and only its values may be used."
 )
 def pathwise_again(f, mu, logvar, eps, baseline=0.0):
     return reference("pathwise_gradient")(lambda z: f(z) - baseline + 0 * z.sum(-1), mu, logvar, eps)

@@ -33,7 +33,7 @@ _predictions(
 _predictions(
     "predict_checkpoint_ess",
     {
-        "a": "The gap of a trained VAE is several nats. What would its weights look like if 450 of 500 were about equal? (Prediction 2.)",
+        "a": "The gap of a trained VAE is several nats. What would its weights look like if 450 of 500 were about equal? (`predict_exact_posterior`.)",
         "b": "A little error in each of many dimensions multiplies up. Lesson 01 saw what each dimension does to the mean square of the weights.",
     },
 )
