@@ -11,9 +11,12 @@ import nbformat
 import pytest
 
 from autograde import build as builder
-from autograde.build import NOTEBOOKS, build, check_id, source_notebook
+from autograde.build import NOTEBOOKS, build, check_id, compile_key, key_holds, remove_left_over_keys, source_notebook
+from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson, reference_namespace
+from autograde.proofread import README, proofread, update_readme, with_row
 from vae_helpers.checks import KEYS
+from vae_helpers.checks.probes import PROBES, probe
 
 LESSONS = lesson_names()
 EXERCISES = {exercise: lesson for lesson in LESSONS for exercise in read_lesson(lesson).exercises}
@@ -54,7 +57,9 @@ def test_the_committed_key_holds(fresh, exercise):
 
 
 def test_every_key_and_every_notebook_has_its_lesson():
-    assert {path.stem for path in KEYS.glob("*")} == set(EXERCISES)
+    assert {path.stem for path in KEYS.glob("*")} == set(EXERCISES), (
+        "run make notebooks, and commit what it adds and removes"
+    )
     assert {path.stem for path in NOTEBOOKS.glob("*/*.ipynb")} == set(LESSONS)
 
 
@@ -160,11 +165,183 @@ def test_the_well_formed_lesson_that_these_spoil_is_read(tmp_path):
     assert lesson.exercises["gaussian_kl"].line == 4
 
 
-def test_an_exercise_that_the_catalogue_does_not_know(tmp_path):
-    lesson = lesson_of(tmp_path, "# A\n\n" + EXERCISE.replace("gaussian_kl", "nonsense"))
-    with pytest.raises(LessonError, match=r"09_bad\.md:3: nonsense: no exercise is called 'nonsense'") as caught:
-        build(lesson, *(tmp_path / part for part in ("notebooks", "source", "keys")))
+# What a contributor forgets.
+
+
+@pytest.fixture
+def newcomer():
+    """Registers an exercise's probe and entry, and forgets them afterwards."""
+    probes, entries = dict(PROBES), dict(CATALOGUE)
+    yield lambda name: (probe(name)(lambda _, see: see.call("a call", len, [1])), Exercise(name))
+    for registry, kept in ((PROBES, probes), (CATALOGUE, entries)):
+        registry.clear()
+        registry.update(kept)
+
+
+def refused(lesson, tmp_path) -> str:
+    """What the build says, which writes nothing."""
+    folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
+    with pytest.raises(LessonError) as caught:
+        build(lesson, *folders)
+    assert not any(folder.exists() for folder in folders)
     assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_exercise_without_a_probe_or_an_entry_is_told_where_to_write_it(tmp_path, newcomer):
+    lesson = lesson_of(tmp_path, "# A\n\n" + EXERCISE.replace("gaussian_kl", "nonsense"))
+    where = f"{lesson.path}:3: "
+    said = refused(lesson, tmp_path)
+    assert said == f'{where}nonsense has no probe: write @probe("nonsense") in vae_helpers/checks/probes/lesson_09.py'
+    newcomer("old_name")
+    assert refused(lesson, tmp_path) == f"{said} (it has old_name, which no lesson has: renamed?)"
+    probe("nonsense")(PROBES.pop("old_name"))
+    entry = 'nonsense has no catalogue entry: write nonsense = Exercise("nonsense") in autograde/catalogue/lesson_09.py'
+    assert refused(lesson, tmp_path) == f"{where}{entry} (it has old_name, which no lesson has: renamed?)"
+    del CATALOGUE["old_name"]
+    assert refused(lesson, tmp_path) == f"{where}{entry}"
+
+
+def test_a_name_that_another_lesson_has(tmp_path, monkeypatch):
+    text = (ROOT / "solutions" / LESSONS[0] / f"{LESSONS[0]}.md").read_text(encoding="utf-8")
+    (tmp_path / LESSONS[0]).mkdir()
+    (tmp_path / LESSONS[0] / f"{LESSONS[0]}.md").write_text(text + "\n" + EXERCISE, encoding="utf-8")
+    said = refused(read_lesson(LESSONS[0], tmp_path), tmp_path)
+    assert "03_kl_divergence has an exercise called gaussian_kl already: give this one another name" in said
+
+
+@pytest.mark.parametrize(
+    ("implementation", "raises", "words"),
+    [
+        (
+            lambda x, y: x,
+            None,
+            r"the reference raises TypeError: .* \(a call\): mend its probe in .*/probes/lesson_03\.py; .* raises=",
+        ),
+        (lambda x, y: x, ValueError, "the reference raises TypeError"),
+        (lambda x: x, ValueError, r"the reference raises no ValueError \(a call\)"),
+    ],
+)
+def test_a_reference_that_raises_where_the_probe_does_not_say_so(implementation, raises, words, monkeypatch):
+    key = (KEYS / "gaussian_kl.safetensors").read_bytes()
+    assert key_holds("gaussian_kl", key)
+    monkeypatch.setitem(PROBES, "gaussian_kl", lambda f, see: see.call("a call", f, see.normal(3), raises=raises))
+    monkeypatch.setitem(CATALOGUE["gaussian_kl"].__dict__, "_solution", implementation)
+    for look in (compile_key, lambda name: key_holds(name, key)):
+        with pytest.raises(LessonError, match=f"^gaussian_kl: {words}"):
+            look("gaussian_kl")
+
+
+def test_the_build_says_which_call_names_no_argument(monkeypatch):
+    monkeypatch.setitem(PROBES, "gaussian_kl", lambda f, see: see.call("a call", f, see.normal(3), gradients=["lv"]))
+    with pytest.raises(LessonError, match=r"^gaussian_kl: a call: gradients=\['lv'\] names no argument"):
+        compile_key("gaussian_kl")
+
+
+def test_registering_twice_is_said_by_the_build_in_one_line(tmp_path, monkeypatch):
+    def load():
+        Exercise("gaussian_kl")
+
+    monkeypatch.setattr(builder, "load_catalogue", load)
+    assert refused(lesson_of(tmp_path, EXERCISE), tmp_path).startswith(
+        "autograde/catalogue has two entries called 'gaussian_kl'"
+    )
+
+
+TITLED = "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes\n\n" + EXERCISE
+CALL = '```python\nshow(figure, "a caption", "an alternative text")\nexplore(draw, figure, "c", alt="a", t=(0, 1))\n```\n'
+PROOF = f"# A\n\n**Time** 5 minutes. **Points** 2.\n\n{TITLED}\n{CALL}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROOF,
+        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "## Exercise 1: the KL ★ (2 points)"),
+        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "### Mend them (2 points each)"),
+        PROOF.replace(
+            "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes",
+            "**Prediction 1 · `gaussian_kl` ★ · 2 points.** Which?",
+        ),
+        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "## What follows"),
+        PROOF.replace("· 2 points", "· no points").replace("points=2", "points=0").replace("**Points** 2", "**Points** 0"),
+        PROOF.replace("points=2", 'points=2 check="kl"').replace("`gaussian_kl`", "`kl`"),
+        PROOF + "\n" + EXERCISE.replace("gaussian_kl", "other").replace("points=2", "points=0"),
+    ],
+)
+def test_what_agrees_is_left_alone(tmp_path, text):
+    proofread(lesson_of(tmp_path, text), {"gaussian_kl": ["See `kl_1d`, and lesson 03."]})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("**Points** 2", "**Points** 3", 3, "write **Points** 2, which is what the fences add up to"),
+        ("Exercise 1", "Exercise 2", 5, "write Exercise 1, not 2"),
+        ("· 2 points", "· 3 points", 5, "this heading says 3 points, and the fence of gaussian_kl, on line 7, 2"),
+        ("· 2 points", "· no points", 5, "this heading says no points"),
+        ("`gaussian_kl`", "`kl`", 5, "this heading says `kl`, and the fence below it, on line 7, gaussian_kl"),
+        ("5 minutes.", "5 minutes, most for exercise 1.", 3, "write `gaussian_kl` for 'exercise 1'"),
+        ("a caption", "as in Exercise 7", 15, "write `NAME` for 'Exercise 7'"),
+        ('"a caption"', '" "', 15, "show has an empty caption: write one"),
+        ('"an alternative text"', '""', 15, "show has an empty alternative text: write one"),
+        ('"c"', '""', 16, "explore has an empty caption: write one"),
+        ('alt="a"', 'alt=""', 16, "explore has an empty alternative text: write one"),
+    ],
+)
+def test_what_does_not_agree_is_said_with_what_to_write(tmp_path, old, new, line, words):
+    assert PROOF.count(old) == 1
+    lesson = lesson_of(tmp_path, PROOF.replace(old, new))
+    said = refused(lesson, tmp_path)
+    assert said.startswith(f"{lesson.path}:{line}: {words}")
+
+
+def test_titles_that_speak_of_several_exercises_hold_for_each(tmp_path):
+    second = EXERCISE.replace("gaussian_kl", "kl_1d").replace("points=2", "points=3")
+    lesson = lesson_of(tmp_path, "# A\n\n### Mend them (2 points each)\n\n" + EXERCISE + "\n" + second)
+    assert "this heading says 2 points, and the fence of kl_1d, on line 12, 3" in refused(lesson, tmp_path)
+
+
+def test_a_hint_that_counts_exercises(tmp_path, newcomer):
+    newcomer("fresh")
+    CATALOGUE["fresh"].wrong_choice("one", 1, "As in exercise 1.")
+    lesson = lesson_of(tmp_path, PROOF.replace("gaussian_kl", "fresh"))
+    said = refused(lesson, tmp_path)
+    assert said == f"a hint of fresh in autograde/catalogue/lesson_09.py: write `fresh` for 'exercise 1': {COUNTED}"
+
+
+COUNTED = "numbers change when an exercise is added"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_readme_has_the_lesson_s_numbers(lesson):
+    text = README.read_text(encoding="utf-8")
+    assert with_row(text, read_lesson(lesson)) == text, "stale: run make notebooks"
+
+
+def test_the_build_writes_the_lesson_s_numbers_into_the_readme(tmp_path):
+    lesson = lesson_of(tmp_path, PROOF)
+    readme = tmp_path / "README.md"
+    row, other = (
+        "| [09 A](notebooks/09_bad/09_bad.ipynb) | play | 5–10 |",
+        "| [08 B](notebooks/08/08.ipynb) | see | 5 | 8 | 9 |\n",
+    )
+    readme.write_text(f"# R\n\n{other}{row} 7 | 8 |\n", encoding="utf-8")
+    update_readme([lesson], readme)
+    assert readme.read_text(encoding="utf-8") == f"# R\n\n{other}{row} 1 | 2 |\n"
+    readme.write_text(other, encoding="utf-8")
+    with pytest.raises(
+        LessonError, match=r"no row for 09_bad: write \| \[A\]\(notebooks/09_bad/09_bad\.ipynb\) \| .* \| 1 \| 2 \|"
+    ):
+        update_readme([lesson], readme)
+    assert readme.read_text(encoding="utf-8") == other
+
+
+def test_a_key_that_no_lesson_has_any_more_is_removed(tmp_path):
+    for name in ("gaussian_kl", "old_name"):
+        (tmp_path / f"{name}.safetensors").write_text("a key")
+    assert remove_left_over_keys(tmp_path) == ["old_name"]
+    assert [path.stem for path in tmp_path.iterdir()] == ["gaussian_kl"]
 
 
 @pytest.mark.parametrize(("solution", "words"), [("gaussian_kl = (1", "SyntaxError: "), ("1 / 0", "ZeroDivisionError: ")])

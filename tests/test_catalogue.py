@@ -3,10 +3,12 @@
 import pytest
 
 from autograde import judge
-from autograde.catalogue import load_all
+from autograde.catalogue import Exercise, load_all
 from autograde.judging import judge_observation, observe_mistake
 from autograde.lesson import lesson_names, read_lesson
 from vae_helpers.checks import CheckFailed, answer_key, check
+from vae_helpers.checks.probes import PROBES, choice
+from vae_helpers.checks.probes import load_all as load_probes
 
 CATALOGUE = load_all()
 
@@ -69,6 +71,18 @@ def test_the_published_key_is_no_answer_to_other_inputs(name, seeds):
     assert not all(judge_observation(name, published, seed).passed for seed in seeds)
 
 
-def test_every_exercise_has_an_entry_and_every_entry_an_exercise():
+def test_every_exercise_has_its_probe_and_its_entry_and_these_their_exercise():
     fences = {name for lesson in lesson_names() for name in read_lesson(lesson).exercises}
-    assert fences == set(CATALOGUE)
+    load_probes()
+    for what, names in (("autograde/catalogue", CATALOGUE), ("vae_helpers/checks/probes", PROBES)):
+        assert fences == set(names), (
+            f"{what} has names that no lesson has, or lacks some: python -m autograde build says which"
+        )
+
+
+def test_a_second_entry_or_probe_of_a_name_is_refused():
+    with pytest.raises(ValueError, match="two entries called 'gaussian_kl'"):
+        Exercise("gaussian_kl")
+    with pytest.raises(ValueError, match="two probes called 'predict_narrow'"):
+        choice("predict_narrow", "abc")
+    assert CATALOGUE["gaussian_kl"].mistakes

@@ -524,6 +524,17 @@ def test_show_puts_a_captioned_picture_with_alternative_text_on_the_page(page):
     assert not plt.get_fignums()  # shown once, not twice
 
 
+@pytest.mark.parametrize(
+    ("caption", "alt", "what"), [("", "alt", "caption"), (" \n", "alt", "caption"), ("caption", "", "alternative text")]
+)
+def test_a_figure_without_words_is_refused(caption, alt, what, page):
+    figure, _ = new_figure()
+    for put in (lambda: show(figure, caption, alt), lambda: explore(lambda t: figure, figure, caption, alt, t=(0, 1))):
+        with pytest.raises(ValueError, match=f"^the figure's {what} is empty"):
+            put()
+    assert not page
+
+
 # Explorers
 
 

@@ -233,6 +233,48 @@ def test_what_is_raised_is_a_fact_and_the_probe_goes_on():
     assert {fact.label for fact in rest} == {"second"}
 
 
+@pytest.mark.parametrize(
+    ("raised", "asked", "surprise"),
+    [
+        (None, None, None),
+        (ValueError("no"), ValueError, None),
+        (KeyError("k"), LookupError, None),
+        (ValueError("no"), None, "raises ValueError: no (a call)"),
+        (TypeError("no"), ValueError, "raises TypeError: no (a call)"),
+        (None, ValueError, "raises no ValueError (a call)"),
+    ],
+)
+def test_a_surprise_is_what_the_probe_does_not_ask_for(raised, asked, surprise):
+    def implementation():
+        if raised:
+            raise raised
+
+    see, alone = Recorder(0), Recorder(0)
+    see.call("a call", implementation, raises=asked)
+    with alone.attempt("a call", asked):
+        implementation()
+    assert see.surprises == alone.surprises == [surprise] * (surprise is not None)
+    assert ["raised" in fact.what for fact in see.facts] == ([True] if raised else [False] * 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"gradients": ["lv"]}, r"a call: gradients=\['lv'\] names no argument \(known: mu, argument 2, eps;"),
+        ({"gradients": ["mu", "logvar"]}, r"gradients=\['logvar'\]"),
+        ({"inputs": ["mu", "logvar", "eps"]}, "names 3 arguments, and 2 are passed"),
+    ],
+)
+def test_a_name_that_no_argument_has(names, words):
+    with pytest.raises(ValueError, match=words):
+        Recorder(0).call("a call", lambda mu, logvar, eps: mu, X, X, eps=X, **{"inputs": ["mu"], **names})
+
+
+def test_gradients_are_found_by_position_and_by_name():
+    seen = facts_of(lambda mu, eps: mu * eps, X, eps=X, gradients=["argument 1", "eps"])
+    assert {"gradient with respect to argument 1", "gradient with respect to eps"} <= set(seen)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_is_no_fact(error):
     def interrupted():

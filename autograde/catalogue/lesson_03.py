@@ -888,7 +888,9 @@ def per_dimension_ratio(mu, logvar, eps):
     return (log_r.exp() - 1 - log_r).sum(2).mean(0)
 
 
-@kl_low_variance.mistake("This is the plain estimator of `kl_monte_carlo`. Add r − 1, whose expectation is zero, to each sample.")
+@kl_low_variance.mistake(
+    "This is the plain estimator of `kl_monte_carlo`. Add r − 1, whose expectation is zero, to each sample."
+)
 def plain_estimator(mu, logvar, eps):
     return reference("kl_monte_carlo")(mu, logvar, eps)
 
