@@ -21,9 +21,11 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 import nbformat
+import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograde.build import NOTEBOOKS, check_id
+from autograde.catalogue import find_exercise
 from autograde.grading import (
     ERROR,
     FAILED,
@@ -35,11 +37,34 @@ from autograde.grading import (
     UNREADABLE,
 )
 from autograde.lesson import read_lesson
+from vae_helpers.checks import answer_key
+from vae_helpers.checks.observation import Fact
 
 LESSON = read_lesson("03_kl_divergence")
 NAME = f"{LESSON.name}.ipynb"
 ATTACKED = "gaussian_kl"
 ALL = sum(cell.points for cell in LESSON.exercises.values())
+
+
+def without(*lost: str) -> int:
+    """The points of the other exercises: derived, so that another exercise in the lesson changes nothing here."""
+    return sum(cell.points for name, cell in LESSON.exercises.items() if name not in lost)
+
+
+def seen_of(name: str) -> list[Fact]:
+    """What an exercise's probe sees of the right answer."""
+    return answer_key(name)[0]
+
+
+FOLLOWING = list(LESSON.exercises)[list(LESSON.exercises).index(ATTACKED) :]
+SYMBOLIC = [name for name in LESSON.exercises if find_exercise(name).symbolic]
+WITH_INPUTS = [name for name in LESSON.exercises if not name.startswith("predict_")]
+OF_FIVE_ROWS = [
+    name for name in LESSON.exercises if any(np.shape(f.value) == (5,) for f in seen_of(name) if f.what == "result")
+]
+WITH_THE_SAME_CALLS = [
+    name for name in LESSON.exercises if {f.place for f in seen_of(name)} & {f.place for f in seen_of(ATTACKED)}
+]
 MARKER = "vae-fault"  # in the name of every file, and the command of every process, that an entry leaves behind
 
 RIGHT = "def gaussian_kl(mu, logvar):\n    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)\n"
@@ -872,7 +897,7 @@ def patched_builtins():
     """
 
 
-@trick(points=ALL - 5)
+@trick(points=without(ATTACKED, *SYMBOLIC))
 def patched_float():
     """float gives numbers that are equal to every other; what is needed of them elsewhere is lost too."""
     return """
@@ -884,7 +909,7 @@ def patched_float():
     """
 
 
-@trick(points=ALL - 10)
+@trick(points=without(*OF_FIVE_ROWS))
 def patched_asarray():
     """numpy.asarray halves what functions return, this one's and others'; the gradients stay wrong."""
     return """
@@ -897,7 +922,7 @@ def patched_asarray():
     """
 
 
-@trick(points=7)
+@trick(points=without(*FOLLOWING))
 def syntax_tree_transformers():
     """IPython is asked to rewrite what runs; the cells that follow are lost."""
     return """
@@ -1014,7 +1039,7 @@ def public_answers():
     """
 
 
-@cell(FAILED, points=5)
+@cell(FAILED, points=without(*WITH_INPUTS))
 def inputs_of_ones_own():
     """Inputs that are always the published ones, with the published results; that spoils the other functions' inputs too."""
     return """
@@ -1057,7 +1082,7 @@ def patch():
 """
 
 
-@trick(points=10)
+@trick(points=without(*WITH_THE_SAME_CALLS))
 def patched_recorder():
     """The Recorder notes the published numbers, whatever it sees; so do other exercises with the same calls."""
     return PATCH + "patch()"
@@ -1096,7 +1121,7 @@ def patched_undisturbed():
     """
 
 
-@cell(FAILED, points=10)
+@cell(FAILED, points=without(*WITH_THE_SAME_CALLS))
 def late_patches():
     """The same by timers: one that is waited for in the first call, one when all is over."""
     return (
@@ -1152,7 +1177,7 @@ def forged_frames_for_another():
     """)
 
 
-@body(FAILED, points=ALL - 4)
+@body(FAILED, points=without(ATTACKED, "gaussian_kl_between"))
 def forged_frames_in_turn():
     """Frames just as they have to come, with the published answers of this exercise and of the next: they are wrong."""
     return sender("""
