@@ -1,9 +1,12 @@
 """From a lesson's text to nbgrader's source notebook, the students' notebook, and the answer keys."""
 
 import hashlib
+import inspect
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -211,15 +214,29 @@ def compile_key(exercise: str) -> bytes:
     return pack({"reference": reference, **mistakes}, **hints)
 
 
+class _ReferenceRecorder(Recorder):
+    """Is surprised, too, where a call's `inputs` are not what the reference calls its arguments: students read these names."""
+
+    def call(self, label: str, function: Callable, *args: Any, inputs: Sequence[str] = (), **options: Any) -> Any:
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            for said, name in zip(inputs, names, strict=False):
+                if said != name:
+                    self.surprises.append(f"has no argument {said!r} there, but {name!r} ({label})")
+        return super().call(label, function, *args, inputs=inputs, **options)
+
+
 def _observe_reference(entry: Exercise) -> Observation:
-    """What the probe sees of the reference. Raises LessonError where this raises something that the probe does not ask for."""
-    recorder = Recorder(PUBLIC_SEED)
+    """What the probe sees of the reference. Raises LessonError for what the probe does not ask for."""
+    recorder = _ReferenceRecorder(PUBLIC_SEED)
     seen = observe(entry.name, entry.reference, PUBLIC_SEED, recorder)
     if recorder.surprises:
-        raise LessonError(
-            f"{entry.name}: the reference {recorder.surprises[0]}: mend its probe in {module_of(entry.lesson, 'probes')}; "
-            "where a right answer raises, the probe says raises=ValueError"
+        probe = f"mend its probe in {module_of(entry.lesson, 'probes')}"
+        asked = "; where a right answer raises, the probe says raises=ValueError" * recorder.surprises[0].startswith(
+            "raises"
         )
+        raise LessonError(f"{entry.name}: the reference {recorder.surprises[0]}: {probe}{asked}")
     return seen
 
 

@@ -232,6 +232,15 @@ def test_a_reference_that_raises_where_the_probe_does_not_say_so(implementation,
             look("gaussian_kl")
 
 
+def test_a_probe_that_calls_an_argument_by_another_name(monkeypatch):
+    monkeypatch.setitem(
+        PROBES, "gaussian_kl", lambda f, see: see.call("a call", f, see.normal(1, 3), see.normal(1, 3), inputs=["mu", "lv"])
+    )
+    said = r"^gaussian_kl: the reference has no argument 'lv' there, but 'logvar' \(a call\): mend its probe in [\w/]+lesson_03\.py$"
+    with pytest.raises(LessonError, match=said):
+        compile_key("gaussian_kl")
+
+
 def test_the_build_says_which_call_names_no_argument(monkeypatch):
     monkeypatch.setitem(PROBES, "gaussian_kl", lambda f, see: see.call("a call", f, see.normal(3), gradients=["lv"]))
     with pytest.raises(LessonError, match=r"^gaussian_kl: a call: gradients=\['lv'\] names no argument"):
