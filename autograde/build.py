@@ -78,7 +78,9 @@ def _check_registered(lesson: Lesson) -> None:
             raise LessonError(
                 f"{where}: {others[exercise]} has an exercise called {exercise} already: give this one another name"
             )
-        for kind, example in (("probes", f'@probe("{exercise}")'), ("catalogue", f'{exercise} = Exercise("{exercise}")')):
+        predicts = exercise.startswith("predict_")
+        probe = f'choice("{exercise}", "abc")' if predicts else f'@probe("{exercise}")'
+        for kind, example in (("probes", probe), ("catalogue", f'{exercise} = Exercise("{exercise}")')):
             if exercise not in registered[kind]:
                 left = sorted(registered[kind].keys() - lesson.exercises.keys() - others.keys())
                 renamed = f" (it has {', '.join(left)}, which no lesson has: renamed?)" * bool(left)

@@ -71,7 +71,7 @@ def _check_titles(lesson: Lesson) -> dict[tuple[str, int], str]:
     """Whether titles agree with the fences below them, and count. Returns the exercises' names by kind and number."""
     counted = {"exercise": 0, "prediction": 0}
     numbered: dict[tuple[str, int], str] = {}
-    title, line, kind = "", 0, None
+    title, line, kind, wrong = "", 0, None, []
     for cell in lesson.cells:
         if cell.exercise:
             where = f"{lesson.path}:{line}"
@@ -90,9 +90,11 @@ def _check_titles(lesson: Lesson) -> dict[tuple[str, int], str]:
                 kind = said[1].lower()
                 counted[kind] = counted.get(kind, 0) + 1
                 if int(said[2]) != counted[kind]:
-                    raise LessonError(
-                        f"{lesson.path}:{line}: write {said[1]} {counted[kind]}, not {said[2]}: they count from 1"
-                    )
+                    wrong.append((line, f"write {said[1]} {counted[kind]}, not {said[2]}"))
+    if wrong:
+        (line, what), *more = wrong
+        others = "".join(f"; on line {number} {words}" for number, words in more)
+        raise LessonError(f"{lesson.path}:{line}: {what}{others}")
     return numbered
 
 

@@ -128,7 +128,7 @@ EXERCISE = '```python exercise="gaussian_kl" points=2\ngaussian_kl = None\n### B
 
 def lesson_of(tmp_path: Path, text: str):
     folder = tmp_path / "09_bad"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "09_bad.md").write_text(text, encoding="utf-8")
     return read_lesson("09_bad", tmp_path)
 
@@ -193,6 +193,8 @@ def test_an_exercise_without_a_probe_or_an_entry_is_told_where_to_write_it(tmp_p
     where = f"{lesson.path}:3: "
     said = refused(lesson, tmp_path)
     assert said == f'{where}nonsense has no probe: write @probe("nonsense") in vae_helpers/checks/probes/lesson_09.py'
+    prediction = lesson_of(tmp_path / "more", EXERCISE.replace("gaussian_kl", "predict_nonsense"))
+    assert 'has no probe: write choice("predict_nonsense", "abc") in ' in refused(prediction, tmp_path)
     newcomer("old_name")
     assert refused(lesson, tmp_path) == f"{said} (it has old_name, which no lesson has: renamed?)"
     probe("nonsense")(PROBES.pop("old_name"))
@@ -303,6 +305,15 @@ def test_what_does_not_agree_is_said_with_what_to_write(tmp_path, old, new, line
     lesson = lesson_of(tmp_path, PROOF.replace(old, new))
     said = refused(lesson, tmp_path)
     assert said.startswith(f"{lesson.path}:{line}: {words}")
+
+
+def test_all_numbers_that_changed_are_said_at_once(tmp_path):
+    """An exercise was added before them, by a copy of its heading's number."""
+    later = "".join(f"\n### Exercise {n} · `e{n}`\n\n" + EXERCISE.replace("gaussian_kl", f"e{n}") for n in (1, 2))
+    lesson = lesson_of(tmp_path, TITLED + later)
+    with pytest.raises(LessonError) as caught:
+        proofread(lesson, {})
+    assert str(caught.value) == f"{lesson.path}:10: write Exercise 2, not 1; on line 19 write Exercise 3, not 2"
 
 
 def test_titles_that_speak_of_several_exercises_hold_for_each(tmp_path):
