@@ -18,14 +18,15 @@ def find_lessons(words: Sequence[str]) -> list[Lesson]:
 
 def build_command(args: argparse.Namespace) -> None:
     from .build import build, remove_left_over_keys
-    from .proofread import total, update_readme
+    from .proofread import still_spoken_of, total, update_readme
 
     for lesson in find_lessons(args.lesson):
         build(lesson)
         update_readme([lesson])
         print(f"built {lesson.name}: {len(lesson.exercises)} exercises, {total(lesson)} points")
     for name in remove_left_over_keys():
-        print(f"removed the key of {name}, which no lesson has any more")
+        places = still_spoken_of(name)
+        print(f"removed the key of {name}, which no lesson has any more" + f"; look at {', '.join(places)}" * bool(places))
 
 
 def claims_command(args: argparse.Namespace) -> None:

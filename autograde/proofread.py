@@ -22,7 +22,7 @@ def proofread(lesson: Lesson, hints: dict[str, list[str]]) -> None:
     _check_mentions(lesson, numbered, hints)
     for cell in lesson.cells:
         if cell.kind == "code":
-            _check_captions(cell, lesson)
+            _check_calls(cell, lesson)
 
 
 def total(lesson: Lesson) -> int:
@@ -50,6 +50,18 @@ def update_readme(lessons: list[Lesson], readme: Path = README) -> None:
         new = with_row(new, lesson)
     if new != text:
         readme.write_text(new, encoding="utf-8")
+
+
+def still_spoken_of(exercise: str, root: Path = ROOT) -> list[str]:
+    """Where texts, hints and tests have a name between backticks or quotation marks, as "solutions/…/00_start_here.md:340"."""
+    name = re.compile(rf"""(["'`]){re.escape(exercise)}\1""")
+    files = [*root.glob("solutions/*/*.md"), *root.glob("autograde/catalogue/*.py"), *root.glob("tests/*.py")]
+    return [
+        f"{path.relative_to(root)}:{number}"
+        for path in sorted(files)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if name.search(line)
+    ]
 
 
 def _check_points(lesson: Lesson) -> None:
@@ -131,19 +143,22 @@ def module_of(lesson: Lesson, kind: str) -> str:
     return f"{folder}/lesson_{lesson.name.split('_')[0]}.py"
 
 
-def _check_captions(cell: Cell, lesson: Lesson) -> None:
+def _check_calls(cell: Cell, lesson: Lesson) -> None:
+    """No empty caption or alternative text, and no check of what is no exercise."""
     try:
         tree = ast.parse(cell.source)
     except SyntaxError:  # of a solution, it is said where it runs
         return
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ARGUMENTS):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        given = {word.arg: word.value for word in node.keywords}
-        for name, position in ARGUMENTS[node.func.id].items():
-            value = given.get(name) or (node.args[position] if position < len(node.args) else None)
+        where = f"{lesson.path}:{cell.line + node.lineno - 1}"
+        name, given = node.func.id, {word.arg: word.value for word in node.keywords}
+        checked = node.args[0] if name == "check" and node.args else None
+        if isinstance(checked, ast.Constant) and checked.value not in lesson.exercises:
+            raise LessonError(f"{where}: this checks {checked.value!r}, and no fence of the lesson has that name")
+        for argument, position in ARGUMENTS.get(name, {}).items():
+            value = given.get(argument) or (node.args[position] if position < len(node.args) else None)
             if isinstance(value, ast.Constant) and not str(value.value).strip():
-                what = {"caption": "caption", "alt": "alternative text"}[name]
-                raise LessonError(
-                    f"{lesson.path}:{cell.line + node.lineno - 1}: {node.func.id} has an empty {what}: write one"
-                )
+                what = {"caption": "caption", "alt": "alternative text"}[argument]
+                raise LessonError(f"{where}: {name} has an empty {what}: write one")

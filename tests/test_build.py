@@ -14,7 +14,7 @@ from autograde import build as builder
 from autograde.build import NOTEBOOKS, build, check_id, compile_key, key_holds, remove_left_over_keys, source_notebook
 from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson, reference_namespace
-from autograde.proofread import README, proofread, update_readme, with_row
+from autograde.proofread import README, proofread, still_spoken_of, update_readme, with_row
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.probes import PROBES, probe
 
@@ -298,6 +298,12 @@ def test_what_agrees_is_left_alone(tmp_path, text):
         ('"an alternative text"', '""', 15, "show has an empty alternative text: write one"),
         ('"c"', '""', 16, "explore has an empty caption: write one"),
         ('alt="a"', 'alt=""', 16, "explore has an empty alternative text: write one"),
+        (
+            'show(figure, "a',
+            'check("old_name", f), show(figure, "a',
+            15,
+            "this checks 'old_name', and no fence of the lesson has that",
+        ),
     ],
 )
 def test_what_does_not_agree_is_said_with_what_to_write(tmp_path, old, new, line, words):
@@ -355,6 +361,17 @@ def test_the_build_writes_the_lesson_s_numbers_into_the_readme(tmp_path):
     ):
         update_readme([lesson], readme)
     assert readme.read_text(encoding="utf-8") == other
+
+
+def test_where_an_old_name_is_still_spoken_of(tmp_path):
+    for file, text in {
+        "solutions/00_a/00_a.md": "# A\n\nAs in `old_name`, with old_name ink, not `old_names`.\n",
+        "autograde/catalogue/lesson_00.py": 'new_name = Exercise("new_name")\n',
+        "tests/test_references_00.py": "x = 1\nreference('old_name')\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    assert still_spoken_of("old_name", tmp_path) == ["solutions/00_a/00_a.md:3", "tests/test_references_00.py:2"]
 
 
 def test_a_key_that_no_lesson_has_any_more_is_removed(tmp_path):
