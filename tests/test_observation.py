@@ -3,6 +3,7 @@
 import json
 import random
 import warnings
+from copy import deepcopy
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
@@ -268,6 +269,18 @@ def test_a_surprise_is_what_the_probe_does_not_ask_for(raised, asked, surprise):
 def test_a_name_that_no_argument_has(names, words):
     with pytest.raises(ValueError, match=words):
         Recorder(0).call("a call", lambda mu, logvar, eps: mu, X, X, eps=X, **{"inputs": ["mu"], **names})
+
+
+@pytest.mark.parametrize("value", [X.clone(), X.numpy().copy(), {"w": X.clone()}], ids=lambda value: type(value).__name__)
+def test_what_is_passed_by_name_is_copied_and_watched(value):
+    def spoil(noise):
+        for part in noise.values() if isinstance(noise, dict) else [noise]:
+            part *= 2
+        return 1.0
+
+    before = deepcopy(value)
+    assert facts_of(spoil, noise=value)["inputs changed in place"] == "noise"
+    assert isinstance(value, dict) or np.array_equal(value, before)
 
 
 def test_gradients_are_found_by_position_and_by_name():

@@ -240,24 +240,22 @@ class Recorder:
             raise ValueError(
                 f"{label}: gradients={unknown} names no argument (known: {', '.join([*names, *kwargs])}; `inputs` names those by position)"
             )
-        leaves, passed, before = {}, [], {}
-        for name, arg in zip(names, args, strict=True):
-            if isinstance(arg, torch.Tensor):
-                if name in gradients:
-                    leaves[name] = arg = arg.clone().requires_grad_()
-                # A copy that is no leaf, so that an in-place edit is seen instead of refused.
-                arg = arg.clone()
-            elif isinstance(arg, np.ndarray):
-                arg = arg.copy()
-            if isinstance(arg, (torch.Tensor, np.ndarray, dict)):
-                before[name] = _snapshot(arg)
-            passed.append(arg)
-        for name, value in kwargs.items():
+        leaves, before = {}, {}
+
+        def prepared(name: str, value: Any) -> Any:
             if isinstance(value, torch.Tensor):
                 if name in gradients:
                     leaves[name] = value = value.clone().requires_grad_()
-                kwargs[name] = value = value.clone()
-                before[name] = value.detach().clone()
+                # A copy that is no leaf, so that an in-place edit is seen instead of refused.
+                value = value.clone()
+            elif isinstance(value, np.ndarray):
+                value = value.copy()
+            if isinstance(value, (torch.Tensor, np.ndarray, dict)):
+                before[name] = _snapshot(value)
+            return value
+
+        passed = [prepared(name, value) for name, value in zip(names, args, strict=True)]
+        kwargs = {name: prepared(name, value) for name, value in kwargs.items()}
 
         call_seed = zlib.crc32(f"{self.seed} {label}".encode())
         with undisturbed(call_seed), self.attempt(label, raises):
