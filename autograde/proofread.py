@@ -26,7 +26,7 @@ def proofread(lesson: Lesson, hints: dict[str, list[str]]) -> None:
 
 
 def total(lesson: Lesson) -> int:
-    """The lesson's points, challenges have none."""
+    """The points of all the lesson's exercises."""
     return sum(cell.points for cell in lesson.exercises.values())
 
 
