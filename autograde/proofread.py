@@ -11,6 +11,7 @@ README = ROOT / "README.md"
 KIND = r"(Exercise|Prediction|Challenge)"
 # A heading, or the bold beginning of a paragraph that announces an exercise.
 TITLE = re.compile(rf"#{{1,6}} (?P<heading>.*)|\*\*(?P<bold>(★ )?{KIND}\b.*?)\*\*")
+OWN_NUMBER = re.compile(rf"^(#{{1,6}} |\*\*)(★ )?{KIND} \d+")
 MENTION = re.compile(r"\b(exercise|prediction)s? (\d+)\b", re.IGNORECASE)
 ARGUMENTS = {"show": {"caption": 1, "alt": 2}, "explore": {"caption": 2, "alt": 3}}
 
@@ -65,18 +66,17 @@ def still_spoken_of(exercise: str, root: Path = ROOT) -> list[str]:
 
 
 def _check_points(lesson: Lesson) -> None:
-    for line, text, _ in _prose(lesson):
+    for line, text in _prose(lesson):
         said = re.search(r"\*\*Points\*\* (\d+)", text)
         if said and int(said[1]) != total(lesson):
             raise LessonError(f"{lesson.path}:{line}: write **Points** {total(lesson)}, which is what the fences add up to")
 
 
-def _prose(lesson: Lesson) -> Iterator[tuple[int, str, Cell]]:
-    """(number of the line, line, cell) of the lesson's text."""
+def _prose(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """(number, line) of each line of the lesson's text."""
     for cell in lesson.cells:
         if cell.kind == "markdown":
-            for line, text in enumerate(cell.source.splitlines(), cell.line):
-                yield line, text, cell
+            yield from enumerate(cell.source.splitlines(), cell.line)
 
 
 def _check_titles(lesson: Lesson) -> dict[tuple[str, int], str]:
@@ -125,7 +125,7 @@ def _check_title(title: str, where: str, cell: Cell) -> None:
 
 def _check_mentions(lesson: Lesson, numbered: dict[tuple[str, int], str], hints: dict[str, list[str]]) -> None:
     """No text says "exercise 3": the number is another one when an exercise is added before it."""
-    places = [(f"{lesson.path}:{line}", TITLE.sub("", text)) for line, text, _ in _prose(lesson)]
+    places = [(f"{lesson.path}:{line}", OWN_NUMBER.sub("", text)) for line, text in _prose(lesson)]
     for cell in lesson.cells:
         if cell.kind == "code":
             places += [(f"{lesson.path}:{line}", text) for line, text in enumerate(cell.source.splitlines(), cell.line)]

@@ -293,6 +293,7 @@ def test_what_agrees_is_left_alone(tmp_path, text):
         ("· 2 points", "· no points", 5, "this heading says no points"),
         ("`gaussian_kl`", "`kl`", 5, "this heading says `kl`, and the fence below it, on line 7, gaussian_kl"),
         ("5 minutes.", "5 minutes, most for exercise 1.", 3, "write `gaussian_kl` for 'exercise 1'"),
+        ("· 5 minutes", "· 5 minutes, like exercise 1", 5, "write `gaussian_kl` for 'exercise 1'"),
         ("a caption", "as in Exercise 7", 15, "write `NAME` for 'Exercise 7'"),
         ('"a caption"', '" "', 15, "show has an empty caption: write one"),
         ('"an alternative text"', '""', 15, "show has an empty alternative text: write one"),
