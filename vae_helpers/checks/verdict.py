@@ -31,7 +31,7 @@ class Verdict:
         return f"{'✓' if self.passed else '✗'} {self.exercise}: " + self.message.replace("\n", "\n    ")
 
 
-def judge(
+def compare(
     exercise: str,
     seen: Observation,
     reference: Observation,
