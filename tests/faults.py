@@ -26,19 +26,21 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograde.build import NOTEBOOKS, check_id
 from autograde.catalogue import find_exercise
-from autograde.grading import (
-    ERROR,
-    FAILED,
-    GRADED,
-    MISSING,
-    OUT_OF_MEMORY,
-    PASSED,
-    TIME_OUT,
-    UNREADABLE,
-)
 from autograde.lesson import read_lesson
+from autograde.marks import State
 from vae_helpers.checks import answer_key
 from vae_helpers.checks.observation import Fact
+
+ERROR, FAILED, GRADED, MISSING, OUT_OF_MEMORY, PASSED, TIME_OUT, UNREADABLE = (
+    State.ERROR,
+    State.FAILED,
+    State.GRADED,
+    State.MISSING,
+    State.OUT_OF_MEMORY,
+    State.PASSED,
+    State.TIME_OUT,
+    State.UNREADABLE,
+)
 
 LESSON = read_lesson("03_kl_divergence")
 NAME = f"{LESSON.name}.ipynb"

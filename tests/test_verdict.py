@@ -61,7 +61,7 @@ def test_swapped_dimensions():
 
 def test_a_gradient_of_zero_says_that_nothing_flows_back():
     what = "gradient with respect to mu"
-    difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)])
+    difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)]).message
     assert "is zero: nothing flows back" in difference
 
 
@@ -86,30 +86,31 @@ def test_a_gradient_of_zero_says_that_nothing_flows_back():
     ],
 )
 def test_other_differences_in_words(seen, known, words):
-    assert re.search(words, first_difference([seen], [known]))
+    assert re.search(words, first_difference([seen], [known]).message)
 
 
 def test_a_wrong_number_of_results():
     pair = [fact(1.0, "result 1 of 2"), fact(1.0, "result 2 of 2")]
-    assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)])
-    assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair)
+    assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)]).message
+    assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
 
 
 def test_untouched_code_is_told_to_replace_the_stub():
     verdict = compare("e", [fact("NotImplementedError: not written yet", "raised")], [fact(RIGHT)])
     assert not verdict.passed
     assert verdict.message.startswith("not written yet: replace the line")
+    assert not verdict.written and compare("e", [fact(0.0)], [fact(RIGHT)]).written
 
 
 def test_a_fact_too_many_is_a_difference():
-    difference = first_difference([fact(RIGHT), fact("ValueError: late", "raised")], [fact(RIGHT)])
+    difference = first_difference([fact(RIGHT), fact("ValueError: late", "raised")], [fact(RIGHT)]).message
     assert "raised (ValueError: late), which should not be there" in difference
 
 
 def test_the_first_difference_in_the_reference_s_order_is_told():
     seen = [fact(-RIGHT, label="b"), fact(-RIGHT, label="a")]
     known = [fact(RIGHT, label="a"), fact(RIGHT, label="b")]
-    assert first_difference(seen, known).startswith("a: ")
+    assert first_difference(seen, known).message.startswith("a: ")
 
 
 # One-sided limits: a figure that may be as good as it can be, and only so bad.
