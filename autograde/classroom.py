@@ -13,11 +13,11 @@ from tqdm import tqdm
 from traitlets.config import PyFileConfigLoader
 
 from . import gradebook
-from .children import Limits
 from .cluster import cluster
 from .grading import course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson, read_lesson
+from .limits import Limits
 from .marks import Marks, State
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of

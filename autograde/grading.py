@@ -16,13 +16,16 @@ from nbgrader.utils import is_grade
 
 from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
+from vae_helpers.checks.protocol import OutOfTime, cell_step
 from vae_helpers.checks.verdict import Verdict
 
+from .answers import Returned
 from .build import NOTEBOOKS, check_id
 from .catalogue import find_exercise
-from .children import Limits, Seen, observe_submission
+from .children import observe_submission
 from .judging import judge_observation
 from .lesson import Lesson, read_lesson
+from .limits import Limits
 from .marks import Mark, Marks, State
 from .sandbox import HELPERS
 from .submission import Handin, Missing, Submission, Unreadable, assemble, release_of
@@ -67,8 +70,8 @@ def grade(
         if handin is None:
             raise Missing("nothing was handed in.")
         submission = assemble(handin, lesson)
-        seen = _run(submission, lesson, lesson.exercises, seeds, limits, sandboxed)
-        marks = [_mark(lesson, *_judge_one(name, seen, submission, seeds[name]), seeds) for name in lesson.exercises]
+        returned = _run(submission, lesson, lesson.exercises, seeds, limits, sandboxed)
+        marks = [_mark(lesson, *_judge_one(name, returned, submission, seeds[name]), seeds) for name in lesson.exercises]
     except Missing as reason:
         return _without_marks(lesson, State.MISSING, str(reason), seeds, sandboxed, digest)
     except Unreadable as reason:
@@ -76,7 +79,7 @@ def grade(
     except Exception as error:
         return grader_error(lesson, error, seeds, sandboxed)
     for name, cell in submission.counted:
-        error = seen.errors.get(name)
+        error = returned.errors.get(name)
         cell.outputs = [new_output("error", **{k: error[k] for k in ("ename", "evalue", "traceback")})] if error else []
     notebook = _write_outputs(submission.notebook, marks, submission.remarks)
     return Marks(lesson_name, State.GRADED, submission.remarks, marks, sandboxed, digest, nbformat.writes(notebook))
@@ -93,30 +96,32 @@ def grader_error(lesson: Lesson, error: Exception, seeds: dict[str, int], sandbo
 def judge_exercise(
     handin: Handin, lesson: Lesson, exercise: str, seeds: dict[str, int], *, limits: Limits, sandboxed: bool
 ) -> tuple[Mark, Observation]:
-    """The mark of one exercise alone, and what was seen. Raises Unreadable where there is nothing to run."""
+    """The mark of one exercise alone, and what came back. Raises Unreadable where there is nothing to run."""
     submission = assemble(handin, lesson)
-    seen = _run(submission, lesson, [exercise], seeds, limits, sandboxed)
-    mark = _mark(lesson, *_judge_one(exercise, seen, submission, seeds[exercise]), seeds)
-    return mark, seen.observations.get(exercise, [])
+    returned = _run(submission, lesson, [exercise], seeds, limits, sandboxed)
+    mark = _mark(lesson, *_judge_one(exercise, returned, submission, seeds[exercise]), seeds)
+    return mark, returned.observations.get(exercise, [])
 
 
-def _run(submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds, limits: Limits, sandboxed: bool) -> Seen:
+def _run(
+    submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds, limits: Limits, sandboxed: bool
+) -> Returned:
     """Run the submission's cells and the exercises' probes in children; a trained model's halves in two of their own."""
     cells = [(name, cell.source) for name, cell in submission.counted]
     asked = {name: {"name": name, "check": lesson.exercises[name].check or name, "seed": seeds[name]} for name in exercises}
     trained = [name for name in asked if find_exercise(name).stand_in is not None]
 
-    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Seen:
+    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Returned:
         options = {"given": given, "hidden": hidden, "limits": limits, "sandboxed": sandboxed}
         return observe_submission(cells, exercises, submission.files, **options)
 
-    seen = child([exercise for name, exercise in asked.items() if name not in trained])
+    returned = child([exercise for name, exercise in asked.items() if name not in trained])
     for name in trained:
         try:
-            seen.observations[name] = observe(name, lambda name=name: TwoProcesses(child, asked[name]), seeds[name])
+            returned.observations[name] = observe(name, lambda name=name: TwoProcesses(child, asked[name]), seeds[name])
         except HalfFailed as failure:
-            seen.errors[name] = failure.error
-    return seen
+            returned.errors[name] = failure.error
+    return returned
 
 
 class HalfFailed(BaseException):
@@ -133,7 +138,7 @@ class TwoProcesses(torch.nn.Module):
     of one is its code.
     """
 
-    def __init__(self, child: Callable[..., Seen], exercise: dict[str, Any]):
+    def __init__(self, child: Callable[..., Returned], exercise: dict[str, Any]):
         super().__init__()
         self.child, self.exercise = child, exercise
 
@@ -146,24 +151,24 @@ class TwoProcesses(torch.nn.Module):
     def _half(self, half: str, given: torch.Tensor) -> list[torch.Tensor]:
         name = self.exercise["name"]
         hidden = [HELPERS / "mnist"] if half == "decode" else []
-        seen = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=hidden)
-        if name in seen.errors:
-            raise HalfFailed(seen.errors[name])
-        return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in seen.observations[name]]
+        returned = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=hidden)
+        if name in returned.errors:
+            raise HalfFailed(returned.errors[name])
+        return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in returned.observations[name]]
 
 
-def _judge_one(name: str, seen: Seen, submission: Submission, seed: int) -> tuple[Verdict, State]:
+def _judge_one(name: str, returned: Returned, submission: Submission, seed: int) -> tuple[Verdict, State]:
     if name in submission.absent:
         return Verdict(name, False, "not handed in: its cell is gone, and no other defines it."), State.MISSING
-    if name not in seen.observations:
-        return _unseen(name, seen)
-    verdict = judge_observation(name, seen.observations[name], seed)
-    if verdict.passed and _is_too_good(seen.observations[name]):
+    if name not in returned.observations:
+        return _unseen(name, returned)
+    verdict = judge_observation(name, returned.observations[name], seed)
+    if verdict.passed and _is_too_good(returned.observations[name]):
         message = f"better than is possible (below {TOO_GOOD:g} nats), so your instructor will look at it."
         return Verdict(name, False, message), State.FOR_A_HUMAN
     if verdict.passed:
         return verdict, State.PASSED
-    raised = [fact.value for fact in seen.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
+    raised = [fact.value for fact in returned.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
     return verdict, State.OUT_OF_MEMORY if any(map(_is_out_of_memory, raised)) else State.FAILED
 
 
@@ -172,9 +177,9 @@ def _is_too_good(observation: Observation) -> bool:
     return any(isinstance(figure, np.ndarray) and (figure < TOO_GOOD).any() for figure in figures)
 
 
-def _unseen(name: str, seen: Seen) -> tuple[Verdict, State]:
+def _unseen(name: str, returned: Returned) -> tuple[Verdict, State]:
     """The verdict and the state where there was nothing to judge."""
-    error, stopped = seen.errors[name], seen.errors.get(f"cell {name}")
+    error, stopped = returned.errors[name], returned.errors.get(cell_step(name))
     if stopped and stopped["ename"] == "NotImplementedError":
         return Verdict(name, False, "not written yet.", written=False), State.FAILED
     if error["ename"] == "NameError" and stopped:
@@ -192,7 +197,7 @@ def _unseen(name: str, seen: Seen) -> tuple[Verdict, State]:
 
 
 def _state_of(error: dict[str, Any]) -> State:
-    if error["ename"] == "OutOfTime":
+    if error["ename"] == OutOfTime.__name__:
         return State.TIME_OUT
     return State.OUT_OF_MEMORY if _is_out_of_memory(f"{error['ename']}: {error['evalue']}") else State.ERROR
 

@@ -6,10 +6,10 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float
 
-from .children import Limits
 from .classroom import Course
 from .grading import grade
 from .lesson import read_lesson
+from .limits import Limits
 from .sandbox import require_sandbox
 from .submission import release_of
 

@@ -9,10 +9,10 @@ from vae_helpers.checks.observation import Observation, Recorder, undisturbed
 from vae_helpers.checks.probes import find_probe
 
 from .catalogue import find_exercise
-from .children import Limits
 from .classroom import Course
 from .grading import judge_exercise
 from .lesson import CourseError, find_lesson
+from .limits import Limits
 from .sandbox import require_sandbox
 
 

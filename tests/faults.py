@@ -1104,12 +1104,12 @@ def patched_pack():
     """`pack` writes the published observation, with the widest of tolerances, in place of the exercise's."""
     return """
     from dataclasses import replace
-    from vae_helpers.checks import answer_key, child
-    original = child.pack
+    from vae_helpers.checks import answer_key, protocol
+    original = protocol.pack
     forged = [replace(fact, rtol=1e9, atol=1e9, limit=1e9) for fact in answer_key("gaussian_kl")[0]]
     def pack(observations, **notes):
         return original({name: forged if name == "gaussian_kl" else seen for name, seen in observations.items()}, **notes)
-    child.pack = pack
+    protocol.pack = pack
     """
 
 

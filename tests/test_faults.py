@@ -23,8 +23,8 @@ from nbconvert.exporters import HTMLExporter
 
 import vae_helpers
 from autograde import sandbox
-from autograde.children import Limits
 from autograde.grading import grade
+from autograde.limits import Limits
 from autograde.marks import Marks, State
 from autograde.sandbox import require_sandbox
 from autograde.seeds import seeds_of
