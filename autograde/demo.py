@@ -22,7 +22,7 @@ from nbgrader.api import Gradebook
 from .build import write_source
 from .catalogue import Exercise, find_exercise
 from .classroom import Course, grade_class
-from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, find_lesson, read_lesson
+from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, lesson_of, read_lesson
 from .marks import Mark, State
 
 LESSONS = ("03_kl_divergence", "04_reparameterization")
@@ -150,7 +150,7 @@ def reference_cell(sources: Sequence[str]) -> str | None:
         return None
     texts = {}
     for name in names:
-        cells = find_lesson(name).cells
+        cells = lesson_of(name).cells
         texts[name] = "\n\n".join(reference_source(cell) for cell in cells if cell.given or cell.exercise)
     return f"""REFERENCES = {texts!r}
 
