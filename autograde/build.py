@@ -16,7 +16,7 @@ from vae_helpers.checks import KEYS, PUBLIC_SEED, observe
 from vae_helpers.checks.observation import Fact, Observation, Recorder, pack, undecided_places, unpack
 from vae_helpers.checks.probes import PROBES
 from vae_helpers.checks.probes import load_all as load_probes
-from vae_helpers.checks.verdict import agree, judge
+from vae_helpers.checks.verdict import agree, compare
 
 from .catalogue import Exercise, find_exercise
 from .catalogue import load_all as load_catalogue
@@ -204,7 +204,7 @@ def compile_key(exercise: str) -> bytes:
     for name, seen in mistakes.items():
         undecided = undecided_places(seen)
         but = ", but for what rounding alone decides" * bool(undecided)
-        if judge(
+        if compare(
             exercise, [f for f in seen if f.value is not None], [f for f in reference if f.place not in undecided]
         ).passed:
             raise LessonError(f"{exercise}: the probe cannot tell the mistake {name!r} from the reference{but}")
@@ -263,7 +263,7 @@ def key_holds(exercise: str, key: bytes) -> bool:
             agree(seen, reference)
             and all(_same_tolerances(a, b) for a, b in zip(seen, reference, strict=True))
             and all(
-                judge(exercise, observe(exercise, make(), PUBLIC_SEED), reference, mistakes).mistake == name
+                compare(exercise, observe(exercise, make(), PUBLIC_SEED), reference, mistakes).mistake == name
                 for name, (_, make) in entry.mistakes.items()
             )
         )

@@ -13,11 +13,12 @@ from tqdm import tqdm
 from traitlets.config import PyFileConfigLoader
 
 from . import gradebook
-from .children import Limits
 from .cluster import cluster
-from .grading import FOR_A_HUMAN, GRADED, GRADER_ERROR, Marks, course_digest, digest_of, grade, grader_error
+from .grading import course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson, read_lesson
+from .limits import Limits
+from .marks import Marks, State
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
 from .submission import Handin, Missing, read_file, read_folder
@@ -169,7 +170,7 @@ def grade_class(
             handin, seeds = course.read(student, lesson.name), course.seeds(student, lesson)
             kept = None if again else course.kept(student, lesson.name)
             current = digest_of(handin, lesson, seeds) if handin else ""
-            done = kept and kept.digest == current and (kept.sandboxed or not sandboxed) and kept.state != GRADER_ERROR
+            done = kept and kept.digest == current and (kept.sandboxed or not sandboxed) and kept.state != State.GRADER_ERROR
             if done and (handin is None or gradebook.is_saved(student, kept, *course.database)):
                 results[student] = kept
                 bar.update()
@@ -199,7 +200,7 @@ def summary(results: dict[str, Marks]) -> str:
     lines = [f"{len(results)} students: {counts}"]
     for student, marks in results.items():
         if marks.needs_a_human:
-            why = FOR_A_HUMAN if marks.state == GRADED else marks.state
+            why = State.FOR_A_HUMAN if marks.state == State.GRADED else marks.state
             lines.append(f"  needs a human: {student} ({why})")
     if not all(marks.sandboxed for marks in results.values()):
         lines.append("  graded WITHOUT A SANDBOX: student code ran with your rights")

@@ -22,8 +22,8 @@ from nbgrader.api import Gradebook
 from .build import write_source
 from .catalogue import Exercise, find_exercise
 from .classroom import Course, grade_class
-from .grading import PASSED, Mark
-from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, find_lesson, read_lesson
+from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, lesson_of, read_lesson
+from .marks import Mark, State
 
 LESSONS = ("03_kl_divergence", "04_reparameterization")
 HALF_FINISHED, UNTOUCHED, SMALLEST_CLASS = 2, 2, 30
@@ -150,7 +150,7 @@ def reference_cell(sources: Sequence[str]) -> str | None:
         return None
     texts = {}
     for name in names:
-        cells = find_lesson(name).cells
+        cells = lesson_of(name).cells
         texts[name] = "\n\n".join(reference_source(cell) for cell in cells if cell.given or cell.exercise)
     return f"""REFERENCES = {texts!r}
 
@@ -261,5 +261,5 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
 
 def as_planted(answer: Answer, mark: Mark) -> bool:
     if answer.source is None:
-        return "not written yet" in mark.message
-    return mark.mistake == answer.mistake and (answer.mistake is not None or mark.state == PASSED)
+        return not mark.written
+    return mark.mistake == answer.mistake and (answer.mistake is not None or mark.state == State.PASSED)

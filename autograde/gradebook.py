@@ -18,8 +18,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from .build import check_id, source_notebook
-from .grading import MISSING, NEEDS_A_HUMAN, Marks
 from .lesson import CourseError, Lesson
+from .marks import Marks, State
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestam
         submission = (
             database.query(SubmittedAssignment).filter_by(assignment_id=assignment.id, student_id=student).one_or_none()
         )
-        if submission is None and marks.state == MISSING and not marks.digest:
+        if submission is None and marks.state == State.MISSING and not marks.digest:
             return
         if submission is None:
             submission = SubmittedAssignment(assignment_id=assignment.id, student_id=student)
@@ -137,7 +137,7 @@ def _scores(marks: Marks, notebook: SubmittedNotebook) -> Iterator[tuple[Grade, 
     names = {cell.id: cell.name for cell in notebook.notebook.grade_cells}
     for grade in notebook.grades:
         mark = by_check[names[grade.cell_id]]
-        if mark.state in NEEDS_A_HUMAN:
+        if mark.state.needs_a_human:
             yield grade, None, True
         else:
             yield grade, mark.points, grade.manual_score is not None

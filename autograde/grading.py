@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,83 +14,24 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.utils import is_grade
 
-from vae_helpers.about import course_version
 from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
+from vae_helpers.checks.protocol import OutOfTime, cell_step
 from vae_helpers.checks.verdict import Verdict
 
+from .answers import Returned
 from .build import NOTEBOOKS, check_id
 from .catalogue import find_exercise
-from .children import Limits, Seen, observe_submission
+from .children import observe_submission
 from .judging import judge_observation
 from .lesson import Lesson, read_lesson
+from .limits import Limits
+from .marks import Mark, Marks, State
 from .sandbox import HELPERS
 from .submission import Handin, Missing, Submission, Unreadable, assemble, release_of
 
-PASSED, FAILED, ERROR = "passed", "failed", "error"
-TIME_OUT, OUT_OF_MEMORY = "time-out", "out of memory"
-MISSING, UNREADABLE, GRADER_ERROR = "missing", "unreadable", "grader error"
-FOR_A_HUMAN = "for a human"
-GRADED = "graded"  # a submission as a whole, whatever its exercises' states
-NEEDS_A_HUMAN = (UNREADABLE, GRADER_ERROR, FOR_A_HUMAN)
-
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.
 TOO_GOOD = 60.0  # nats per image
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One exercise's outcome. state: one of the above. mistake: the catalogue's name of it, or None. seed: of its inputs."""
-
-    exercise: str
-    state: str
-    points: float
-    max_points: float
-    message: str
-    mistake: str | None
-    seed: int
-
-
-@dataclass(frozen=True)
-class Marks:
-    """A submission's outcome. state: graded, missing, unreadable or grader error. remarks: sentences for the student.
-
-    notebook: the graded notebook, as nbformat JSON. digest: of the submission and of the lesson; where it is the same, so are
-    the marks. version: of the course that gave them; None in files from before it was written down.
-    """
-
-    lesson: str
-    state: str
-    remarks: list[str]
-    exercises: list[Mark]
-    sandboxed: bool
-    digest: str
-    notebook: str = field(repr=False)
-    version: str | None = field(default_factory=course_version)
-
-    @property
-    def points(self) -> float:
-        return sum(mark.points for mark in self.exercises)
-
-    @property
-    def max_points(self) -> float:
-        return sum(mark.max_points for mark in self.exercises)
-
-    @property
-    def needs_a_human(self) -> bool:
-        return any(state in NEEDS_A_HUMAN for state in (self.state, *(mark.state for mark in self.exercises)))
-
-    def to_json(self) -> str:
-        """Everything but the notebook."""
-        content = asdict(self)
-        del content["notebook"]
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "Marks":
-        content = json.loads(text)
-        exercises = [Mark(**mark) for mark in content.pop("exercises")]
-        return cls(**{"version": None} | content, exercises=exercises, notebook="")
 
 
 def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
@@ -130,19 +70,19 @@ def grade(
         if handin is None:
             raise Missing("nothing was handed in.")
         submission = assemble(handin, lesson)
-        seen = _run(submission, lesson, lesson.exercises, seeds, limits, sandboxed)
-        marks = [_mark(lesson, *_judge_one(name, seen, submission, seeds[name]), seeds) for name in lesson.exercises]
+        returned = _run(submission, lesson, lesson.exercises, seeds, limits, sandboxed)
+        marks = [_mark(lesson, *_judge_one(name, returned, submission, seeds[name]), seeds) for name in lesson.exercises]
     except Missing as reason:
-        return _without_marks(lesson, MISSING, str(reason), seeds, sandboxed, digest)
+        return _without_marks(lesson, State.MISSING, str(reason), seeds, sandboxed, digest)
     except Unreadable as reason:
-        return _without_marks(lesson, UNREADABLE, str(reason), seeds, sandboxed, digest)
+        return _without_marks(lesson, State.UNREADABLE, str(reason), seeds, sandboxed, digest)
     except Exception as error:
         return grader_error(lesson, error, seeds, sandboxed)
     for name, cell in submission.counted:
-        error = seen.errors.get(name)
+        error = returned.errors.get(name)
         cell.outputs = [new_output("error", **{k: error[k] for k in ("ename", "evalue", "traceback")})] if error else []
     notebook = _write_outputs(submission.notebook, marks, submission.remarks)
-    return Marks(lesson_name, GRADED, submission.remarks, marks, sandboxed, digest, nbformat.writes(notebook))
+    return Marks(lesson_name, State.GRADED, submission.remarks, marks, sandboxed, digest, nbformat.writes(notebook))
 
 
 def grader_error(lesson: Lesson, error: Exception, seeds: dict[str, int], sandboxed: bool) -> Marks:
@@ -150,36 +90,38 @@ def grader_error(lesson: Lesson, error: Exception, seeds: dict[str, int], sandbo
     what = (
         f"the grader failed ({type(error).__name__}: {error}). That is no fault of yours; your instructor will look at it."
     )
-    return _without_marks(lesson, GRADER_ERROR, what, seeds, sandboxed, digest="")
+    return _without_marks(lesson, State.GRADER_ERROR, what, seeds, sandboxed, digest="")
 
 
 def judge_exercise(
     handin: Handin, lesson: Lesson, exercise: str, seeds: dict[str, int], *, limits: Limits, sandboxed: bool
 ) -> tuple[Mark, Observation]:
-    """The mark of one exercise alone, and what was seen. Raises Unreadable where there is nothing to run."""
+    """The mark of one exercise alone, and what came back. Raises Unreadable where there is nothing to run."""
     submission = assemble(handin, lesson)
-    seen = _run(submission, lesson, [exercise], seeds, limits, sandboxed)
-    mark = _mark(lesson, *_judge_one(exercise, seen, submission, seeds[exercise]), seeds)
-    return mark, seen.observations.get(exercise, [])
+    returned = _run(submission, lesson, [exercise], seeds, limits, sandboxed)
+    mark = _mark(lesson, *_judge_one(exercise, returned, submission, seeds[exercise]), seeds)
+    return mark, returned.observations.get(exercise, [])
 
 
-def _run(submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds, limits: Limits, sandboxed: bool) -> Seen:
+def _run(
+    submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds, limits: Limits, sandboxed: bool
+) -> Returned:
     """Run the submission's cells and the exercises' probes in children; a trained model's halves in two of their own."""
     cells = [(name, cell.source) for name, cell in submission.counted]
     asked = {name: {"name": name, "check": lesson.exercises[name].check or name, "seed": seeds[name]} for name in exercises}
     trained = [name for name in asked if find_exercise(name).stand_in is not None]
 
-    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Seen:
+    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Returned:
         options = {"given": given, "hidden": hidden, "limits": limits, "sandboxed": sandboxed}
         return observe_submission(cells, exercises, submission.files, **options)
 
-    seen = child([exercise for name, exercise in asked.items() if name not in trained])
+    returned = child([exercise for name, exercise in asked.items() if name not in trained])
     for name in trained:
         try:
-            seen.observations[name] = observe(name, lambda name=name: TwoProcesses(child, asked[name]), seeds[name])
+            returned.observations[name] = observe(name, lambda name=name: TwoProcesses(child, asked[name]), seeds[name])
         except HalfFailed as failure:
-            seen.errors[name] = failure.error
-    return seen
+            returned.errors[name] = failure.error
+    return returned
 
 
 class HalfFailed(BaseException):
@@ -196,7 +138,7 @@ class TwoProcesses(torch.nn.Module):
     of one is its code.
     """
 
-    def __init__(self, child: Callable[..., Seen], exercise: dict[str, Any]):
+    def __init__(self, child: Callable[..., Returned], exercise: dict[str, Any]):
         super().__init__()
         self.child, self.exercise = child, exercise
 
@@ -209,25 +151,25 @@ class TwoProcesses(torch.nn.Module):
     def _half(self, half: str, given: torch.Tensor) -> list[torch.Tensor]:
         name = self.exercise["name"]
         hidden = [HELPERS / "mnist"] if half == "decode" else []
-        seen = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=hidden)
-        if name in seen.errors:
-            raise HalfFailed(seen.errors[name])
-        return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in seen.observations[name]]
+        returned = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=hidden)
+        if name in returned.errors:
+            raise HalfFailed(returned.errors[name])
+        return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in returned.observations[name]]
 
 
-def _judge_one(name: str, seen: Seen, submission: Submission, seed: int) -> tuple[Verdict, str]:
+def _judge_one(name: str, returned: Returned, submission: Submission, seed: int) -> tuple[Verdict, State]:
     if name in submission.absent:
-        return Verdict(name, False, "not handed in: its cell is gone, and no other defines it."), MISSING
-    if name not in seen.observations:
-        return _unseen(name, seen)
-    verdict = judge_observation(name, seen.observations[name], seed)
-    if verdict.passed and _is_too_good(seen.observations[name]):
+        return Verdict(name, False, "not handed in: its cell is gone, and no other defines it."), State.MISSING
+    if name not in returned.observations:
+        return _unseen(name, returned)
+    verdict = judge_observation(name, returned.observations[name], seed)
+    if verdict.passed and _is_too_good(returned.observations[name]):
         message = f"better than is possible (below {TOO_GOOD:g} nats), so your instructor will look at it."
-        return Verdict(name, False, message), FOR_A_HUMAN
+        return Verdict(name, False, message), State.FOR_A_HUMAN
     if verdict.passed:
-        return verdict, PASSED
-    raised = [fact.value for fact in seen.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
-    return verdict, OUT_OF_MEMORY if any(map(_is_out_of_memory, raised)) else FAILED
+        return verdict, State.PASSED
+    raised = [fact.value for fact in returned.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
+    return verdict, State.OUT_OF_MEMORY if any(map(_is_out_of_memory, raised)) else State.FAILED
 
 
 def _is_too_good(observation: Observation) -> bool:
@@ -235,11 +177,11 @@ def _is_too_good(observation: Observation) -> bool:
     return any(isinstance(figure, np.ndarray) and (figure < TOO_GOOD).any() for figure in figures)
 
 
-def _unseen(name: str, seen: Seen) -> tuple[Verdict, str]:
+def _unseen(name: str, returned: Returned) -> tuple[Verdict, State]:
     """The verdict and the state where there was nothing to judge."""
-    error, stopped = seen.errors[name], seen.errors.get(f"cell {name}")
+    error, stopped = returned.errors[name], returned.errors.get(cell_step(name))
     if stopped and stopped["ename"] == "NotImplementedError":
-        return Verdict(name, False, "not written yet."), FAILED
+        return Verdict(name, False, "not written yet.", written=False), State.FAILED
     if error["ename"] == "NameError" and stopped:
         return (
             Verdict(
@@ -250,14 +192,14 @@ def _unseen(name: str, seen: Seen) -> tuple[Verdict, str]:
             _state_of(stopped),
         )
     if error["ename"] == "NameError":
-        return Verdict(name, False, f"not yet.\nThe {error['evalue']}. Is it spelt as the exercise asks?"), FAILED
+        return Verdict(name, False, f"not yet.\nThe {error['evalue']}. Is it spelt as the exercise asks?"), State.FAILED
     return Verdict(name, False, f"not yet.\nIt stopped with {error['ename']}: {error['evalue']}"), _state_of(error)
 
 
-def _state_of(error: dict[str, Any]) -> str:
-    if error["ename"] == "OutOfTime":
-        return TIME_OUT
-    return OUT_OF_MEMORY if _is_out_of_memory(f"{error['ename']}: {error['evalue']}") else ERROR
+def _state_of(error: dict[str, Any]) -> State:
+    if error["ename"] == OutOfTime.__name__:
+        return State.TIME_OUT
+    return State.OUT_OF_MEMORY if _is_out_of_memory(f"{error['ename']}: {error['evalue']}") else State.ERROR
 
 
 def _is_out_of_memory(error: str) -> bool:
@@ -266,13 +208,15 @@ def _is_out_of_memory(error: str) -> bool:
     return name.endswith("MemoryError") or "can't allocate memory" in error or "Cannot allocate memory" in error
 
 
-def _mark(lesson: Lesson, verdict: Verdict, state: str, seeds: dict[str, int]) -> Mark:
+def _mark(lesson: Lesson, verdict: Verdict, state: State, seeds: dict[str, int]) -> Mark:
     name = verdict.exercise
     most = lesson.exercises[name].points
-    return Mark(name, state, most if verdict.passed else 0, most, verdict.message, verdict.mistake, seeds[name])
+    return Mark(
+        name, state, most if verdict.passed else 0, most, verdict.message, verdict.mistake, seeds[name], verdict.written
+    )
 
 
-def _without_marks(lesson: Lesson, state: str, sentence: str, seeds, sandboxed: bool, digest: str) -> Marks:
+def _without_marks(lesson: Lesson, state: State, sentence: str, seeds, sandboxed: bool, digest: str) -> Marks:
     marks = [Mark(name, state, 0, cell.points, sentence, None, seeds[name]) for name, cell in lesson.exercises.items()]
     notebook = _write_outputs(release_of(lesson), marks, [sentence])
     return Marks(lesson.name, state, [sentence], marks, sandboxed, digest, nbformat.writes(notebook))
@@ -293,7 +237,7 @@ def _write_outputs(notebook: NotebookNode, marks: list[Mark], remarks: list[str]
 
 def verdict_outputs(mark: Mark) -> list[NotebookNode]:
     """A mark as a check cell's outputs: a line on stdout for full points, else an error; with the seed of its inputs."""
-    verdict = Verdict(mark.exercise, mark.state == PASSED, mark.message, mark.mistake)
+    verdict = Verdict(mark.exercise, mark.state == State.PASSED, mark.message, mark.mistake)
     told = f"(inputs drawn from seed {mark.seed})"
     if verdict.passed:
         return [new_output("stream", name="stdout", text=f"{verdict}\n{told}\n")]

@@ -6,8 +6,7 @@ from typing import Any
 
 from vae_helpers.checks import answer_key, observe
 from vae_helpers.checks.observation import Observation, leave_undecided, undecided_places
-from vae_helpers.checks.verdict import Verdict
-from vae_helpers.checks.verdict import judge as compare
+from vae_helpers.checks.verdict import Verdict, compare
 
 from .catalogue import find_exercise
 

@@ -1,11 +1,8 @@
 """A lesson's text: find it, read it, and say clearly where it is malformed."""
 
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import jupytext
 
@@ -144,45 +141,10 @@ def _check_exercises(cells: list[Cell], path: Path) -> None:
         seen[cell.exercise] = fence
 
 
-def find_lesson(exercise: str) -> Lesson:
+def lesson_of(exercise: str) -> Lesson:
     """The lesson that an exercise belongs to. Raises LessonError where no lesson has it."""
     for name in lesson_names():
         lesson = read_lesson(name)
         if exercise in lesson.exercises:
             return lesson
     raise LessonError(f"no lesson in {SOLUTIONS} has an exercise called {exercise!r}")
-
-
-@cache
-def reference_namespace(lesson: Lesson) -> dict[str, Any]:
-    """What the lesson's given and solution cells define: the references. Demonstrations do not run."""
-    return run_cells(lesson)
-
-
-def run_cells(lesson: Lesson, edit: tuple[str, str, str] | None = None) -> dict[str, Any]:
-    """Run the given and solution cells in a fresh module; `edit` = (exercise, old, new) changes one solution first.
-
-    Raises ValueError when `old` does not stand exactly once in that solution.
-    """
-    module = ModuleType(f"lesson_{lesson.name}")
-    # torch's and dataclasses' introspection look classes up by their module's name.
-    sys.modules[module.__name__] = module
-    for cell in lesson.cells:
-        if not (cell.given or cell.exercise):
-            continue
-        source = cell.source
-        if edit and cell.exercise == edit[0]:
-            if source.count(edit[1]) != 1:
-                raise ValueError(f"{lesson.path}: {edit[1]!r} stands {source.count(edit[1])} times in {edit[0]}, not once")
-            source = source.replace(edit[1], edit[2])
-        try:
-            exec(compile(source, f"{lesson.path}:{cell.exercise or 'given'}", "exec"), module.__dict__)
-        except Exception as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            raise LessonError(f"{lesson.path}:{cell.line}: the cell that begins here stops with {what}") from error
-    return module.__dict__
-
-
-def implementation_of(cell: Cell, namespace: dict[str, Any]) -> Any:
-    """What the cell's check is given: the object of the exercise's name, or what its `check` expression makes of it."""
-    return eval(cell.check or cell.exercise, namespace)

@@ -9,10 +9,10 @@ from vae_helpers.checks.observation import Observation, Recorder, undisturbed
 from vae_helpers.checks.probes import find_probe
 
 from .catalogue import find_exercise
-from .children import Limits
 from .classroom import Course
 from .grading import judge_exercise
-from .lesson import CourseError, find_lesson
+from .lesson import CourseError, lesson_of
+from .limits import Limits
 from .sandbox import require_sandbox
 
 
@@ -35,7 +35,7 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
     """What an appeal needs, as text. Raises CourseError for an unknown exercise, or a student who handed in nothing."""
     if sandboxed:
         require_sandbox()
-    lesson = find_lesson(exercise)
+    lesson = lesson_of(exercise)
     handin = course.read(student, lesson.name)
     if handin is None:
         known = ", ".join(course.students(lesson.name)[:10]) or "nobody"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from .catalogue import find_exercise
 from .classroom import Course
-from .grading import NEEDS_A_HUMAN, PASSED, Marks
 from .lesson import CourseError, Lesson
+from .marks import Marks, State
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -37,7 +37,7 @@ def write_report(course: Course, lesson: Lesson, path: Path) -> Path:
 
 def report(lesson: Lesson, results: dict[str, Marks]) -> str:
     """The page. results: marks by student."""
-    handed_in = {student: marks for student, marks in results.items() if marks.state != "missing"}
+    handed_in = {student: marks for student, marks in results.items() if marks.state != State.MISSING}
     parts = [f"<h1>{_text(lesson.name)}: what the class got wrong</h1>", f"<p>{_counts(results)}</p>"]
     if not all(marks.sandboxed for marks in results.values()):
         parts.append(
@@ -57,10 +57,10 @@ def _counts(results: dict[str, Marks]) -> str:
 def _humans(results: dict[str, Marks]) -> list[str]:
     rows = []
     for student, marks in results.items():
-        if marks.state in NEEDS_A_HUMAN:
+        if marks.state.needs_a_human:
             rows.append((student, marks.state, " ".join(marks.remarks)))
         else:
-            rows += [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state in NEEDS_A_HUMAN]
+            rows += [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state.needs_a_human]
     if not rows:
         return ["<h2>For a human</h2><p>Nothing.</p>"]
     return ["<h2>For a human</h2>", _table(("student", "what", "why"), rows)]
@@ -90,19 +90,19 @@ def _exercises(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
             if mark.exercise in states:
                 states[mark.exercise][mark.state] += 1
     names = list(states)
-    shares = [100 * states[name][PASSED] / n for name in names]
+    shares = [100 * states[name][State.PASSED] / n for name in names]
     figure, axes = _figure(1 + 0.35 * len(names))
     axes.barh(names, shares, color="#4477aa", edgecolor="black")
     axes.invert_yaxis()
     axes.set(xlabel="passed, % of those who handed in", xlim=(0, 112))
     for i, share in enumerate(shares):
         axes.text(share + 1, i, f"{share:.0f}", va="center")
-    others = sorted({state for counts in states.values() for state in counts} - {PASSED})
+    others = sorted({state for counts in states.values() for state in counts} - {State.PASSED})
     rows = [
-        (name, f"{share:.0f} %", *(states[name][s] for s in (PASSED, *others)))
+        (name, f"{share:.0f} %", *(states[name][s] for s in (State.PASSED, *others)))
         for name, share in zip(names, shares, strict=True)
     ]
-    table = _table(("exercise", "pass rate", PASSED, *others), rows)
+    table = _table(("exercise", "pass rate", State.PASSED, *others), rows)
     return ["<h2>Exercises</h2>", _picture(figure, "The share of students who passed each exercise."), table]
 
 
@@ -112,7 +112,7 @@ def _mistakes(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
         m.exercise
         for marks in results.values()
         for m in marks.exercises
-        if m.state == "failed" and not m.mistake and not m.message.startswith("not written yet")
+        if m.state == State.FAILED and not m.mistake and m.written
     )
     if not counts and not unnamed:
         return ["<h2>Mistakes</h2><p>None.</p>"]

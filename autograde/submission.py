@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.utils import is_grade
 
-from vae_helpers.checks.child import OWN, plain
+from vae_helpers.checks.protocol import OWN, cell_step, plain
 
 from .build import NOTEBOOKS
 from .lesson import Cell, CourseError, Lesson
@@ -152,9 +152,9 @@ def assemble(handin: Handin, lesson: Lesson) -> Submission:
             cell.source = theirs.found.get(name, cell.source)
         cells.append(cell)
         if name and not is_grade(cell):
-            counted.append((f"cell {name}", cell))
+            counted.append((cell_step(name), cell))
         if cell.id in theirs.added:
-            counted.append((f"cell {cell.id}, imports and additions", new_code_cell(theirs.added[cell.id])))
+            counted.append((cell_step(f"{cell.id}, imports and additions"), new_code_cell(theirs.added[cell.id])))
         cells += _place(theirs.own.get(cell.id, []), counted)
     release.cells = cells
     files = {path: data for path, data in handin.files.items() if not path.endswith(".ipynb")}

@@ -139,6 +139,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     from vae_helpers.checks import child, probes  # noqa: F401
+    from vae_helpers.checks.protocol import NOT_STARTED
 
     probes.load_all()
     for name in WARM:
@@ -159,7 +160,7 @@ def main() -> None:
                 run_child(request, answers, sandbox[0] if sandbox else None, command["budgets"])
             except BaseException as error:
                 print(f"the grader could not start a child: {error!r}", file=sys.stderr, flush=True)
-            os._exit(99)
+            os._exit(NOT_STARTED)
         for descriptor in descriptors:
             os.close(descriptor)
         commands.send(json.dumps({"pid": pid}).encode())

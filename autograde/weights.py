@@ -10,7 +10,8 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from vae_helpers import evaluate_elbo, fit, load_mnist
 from vae_helpers.weights import save_parameters
 
-from .lesson import CourseError, read_lesson, reference_namespace
+from .lesson import CourseError, read_lesson
+from .solutions import reference_namespace
 
 # The layers of lesson 07's solution -> their names in lesson 05's table.
 NAMES = {

@@ -16,8 +16,8 @@ from pathlib import Path
 import nbformat
 
 from autograde.build import source_notebook
-from autograde.children import memory_below
 from autograde.lesson import ROOT, read_lesson
+from autograde.memory import memory_below
 
 BEGIN, END = "<!-- bench-grading -->", "<!-- /bench-grading -->"
 # nbgrader as it comes: its own Execute and SaveAutoGrades, with as much time for a cell as this course's lessons need.

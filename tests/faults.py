@@ -26,19 +26,21 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograde.build import NOTEBOOKS, check_id
 from autograde.catalogue import find_exercise
-from autograde.grading import (
-    ERROR,
-    FAILED,
-    GRADED,
-    MISSING,
-    OUT_OF_MEMORY,
-    PASSED,
-    TIME_OUT,
-    UNREADABLE,
-)
 from autograde.lesson import read_lesson
+from autograde.marks import State
 from vae_helpers.checks import answer_key
 from vae_helpers.checks.observation import Fact
+
+ERROR, FAILED, GRADED, MISSING, OUT_OF_MEMORY, PASSED, TIME_OUT, UNREADABLE = (
+    State.ERROR,
+    State.FAILED,
+    State.GRADED,
+    State.MISSING,
+    State.OUT_OF_MEMORY,
+    State.PASSED,
+    State.TIME_OUT,
+    State.UNREADABLE,
+)
 
 LESSON = read_lesson("03_kl_divergence")
 NAME = f"{LESSON.name}.ipynb"
@@ -947,7 +949,7 @@ def import_hook():
         def find_spec(name, path=None, target=None):
             if name.startswith(("vae_helpers", "autograde")):
                 sys.modules[name] = types.ModuleType(name)
-                sys.modules[name].check = sys.modules[name].observe = sys.modules[name].judge = lambda *_, **__: []
+                sys.modules[name].check = sys.modules[name].observe = sys.modules[name].compare = lambda *_, **__: []
     sys.meta_path.insert(0, Finder)
     for name in [n for n in sys.modules if n.startswith("vae_helpers")]:
         del sys.modules[name]
@@ -1102,12 +1104,12 @@ def patched_pack():
     """`pack` writes the published observation, with the widest of tolerances, in place of the exercise's."""
     return """
     from dataclasses import replace
-    from vae_helpers.checks import answer_key, child
-    original = child.pack
+    from vae_helpers.checks import answer_key, protocol
+    original = protocol.pack
     forged = [replace(fact, rtol=1e9, atol=1e9, limit=1e9) for fact in answer_key("gaussian_kl")[0]]
     def pack(observations, **notes):
         return original({name: forged if name == "gaussian_kl" else seen for name, seen in observations.items()}, **notes)
-    child.pack = pack
+    protocol.pack = pack
     """
 
 

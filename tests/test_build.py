@@ -13,8 +13,9 @@ import pytest
 from autograde import build as builder
 from autograde.build import NOTEBOOKS, build, check_id, compile_key, key_holds, remove_left_over_keys, source_notebook
 from autograde.catalogue import CATALOGUE, Exercise
-from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson, reference_namespace
+from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson
 from autograde.proofread import README, proofread, still_spoken_of, update_readme, with_row
+from autograde.solutions import reference_namespace
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.probes import PROBES, probe
 

@@ -17,8 +17,9 @@ from autograde import classroom, cluster, gradebook
 from autograde.__main__ import main
 from autograde.build import source_notebook
 from autograde.classroom import Course, grade_class, summary
-from autograde.grading import GRADED, GRADER_ERROR, MISSING, PASSED, UNREADABLE, Marks, course_digest
+from autograde.grading import course_digest
 from autograde.lesson import ROOT, CourseError, read_lesson
+from autograde.marks import Marks, State
 from autograde.seeds import course_secret, seeds_of
 
 LESSON = read_lesson("00_start_here")
@@ -78,7 +79,13 @@ def grade(course: Course, **words) -> dict[str, Marks]:
 def test_everybody_ends_in_a_state_and_the_gradebook_agrees(course):
     results = grade(course)
     states = {student: marks.state for student, marks in results.items()}
-    assert states == {"ada": GRADED, "bob": GRADED, "eve": UNREADABLE, "kai": MISSING, "zoe": MISSING}
+    assert states == {
+        "ada": State.GRADED,
+        "bob": State.GRADED,
+        "eve": State.UNREADABLE,
+        "kai": State.MISSING,
+        "zoe": State.MISSING,
+    }
     wrong = results["bob"].points
     assert results["ada"].points == POINTS > wrong > 0
     # Nobody gets 0 for what a human has to look at; who handed in nothing has no submission.
@@ -135,7 +142,7 @@ def test_a_failed_regrade_leaves_no_stale_mark(course, monkeypatch):
     assert scores(course)["ada"] == (POINTS, False)
     monkeypatch.setattr("autograde.grading.observe_submission", lambda *_, **__: 1 / 0)
     results = grade(course, students=["ada"], again=True)
-    assert results["ada"].state == GRADER_ERROR
+    assert results["ada"].state == State.GRADER_ERROR
     assert scores(course)["ada"] == (0, True)
     monkeypatch.undo()
     assert grade(course)["ada"].points == POINTS  # a grader error is tried again
@@ -176,7 +183,7 @@ def test_a_timestamp_that_a_student_has_changed_stops_nobody(course, written):
     path = course.submitted("bob", LESSON.name) / "timestamp.txt"
     os.mkfifo(path) if written is None else path.write_bytes(written)
     assert course.timestamp("bob", LESSON.name) is None
-    assert grade(course)["bob"].state == GRADED
+    assert grade(course)["bob"].state == State.GRADED
     path.unlink()
     path.write_text("2026-11-23 10:00:00.000000 UTC")
     assert course.timestamp("bob", LESSON.name).day == 23
@@ -239,7 +246,7 @@ def test_killing_a_worker_loses_nothing(course):
         thread.join()
     assert killed
     assert {s: m.points for s, m in results.items() if s.startswith("student")} == {f"student{i}": POINTS for i in range(10)}
-    assert [s for s, m in results.items() if m.state == GRADER_ERROR] == []
+    assert [s for s, m in results.items() if m.state == State.GRADER_ERROR] == []
 
 
 def running(parent: int, word: str) -> list[int]:
@@ -363,7 +370,7 @@ def test_without_bubblewrap_grading_refuses_unless_asked_by_name(course, monkeyp
     assert "WITHOUT A SANDBOX" in capsys.readouterr().out
     kept = course.kept("ada", LESSON.name)
     assert (kept.sandboxed, kept.points) == (False, POINTS)
-    assert {mark.state for mark in kept.exercises} == {PASSED}
+    assert {mark.state for mark in kept.exercises} == {State.PASSED}
 
 
 @pytest.fixture

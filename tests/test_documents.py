@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import vae_helpers
-from autograde.grading import GRADED, Mark, Marks
 from autograde.lesson import ROOT
+from autograde.marks import Mark, Marks, State
 from vae_helpers import about
 
 VERSION = vae_helpers.__version__
@@ -92,9 +92,14 @@ def test_show_versions_says_what_a_report_needs(capsys):
 
 def test_marks_say_which_course_gave_them_and_older_ones_are_still_read():
     mark = Mark("gaussian_kl", "passed", 2, 2, "passed.", None, 7)
-    marks = Marks("03_kl_divergence", GRADED, [], [mark], True, "digest", "{}")
+    marks = Marks("03_kl_divergence", State.GRADED, [], [mark], True, "digest", "{}")
     content = json.loads(marks.to_json())
     assert content["version"] == VERSION
+    assert (content["state"], content["exercises"][0]["state"]) == ("graded", "passed")
+    assert Marks.from_json(marks.to_json()).exercises[0].state is State.PASSED
+    with pytest.raises(ValueError, match="excellent"):
+        Marks.from_json(json.dumps(content | {"state": "excellent"}))
+    del content["exercises"][0]["written"]
     assert Marks.from_json(json.dumps(content | {"version": "0.0.9"})).version == "0.0.9"
     del content["version"]
     old = Marks.from_json(json.dumps(content))

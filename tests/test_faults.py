@@ -23,28 +23,26 @@ from nbconvert.exporters import HTMLExporter
 
 import vae_helpers
 from autograde import sandbox
-from autograde.children import Limits
-from autograde.grading import (
-    ERROR,
-    FAILED,
-    FOR_A_HUMAN,
-    GRADED,
-    GRADER_ERROR,
-    MISSING,
-    OUT_OF_MEMORY,
-    PASSED,
-    TIME_OUT,
-    UNREADABLE,
-    Marks,
-    grade,
-)
+from autograde.grading import grade
+from autograde.limits import Limits
+from autograde.marks import Marks, State
 from autograde.sandbox import require_sandbox
 from autograde.seeds import seeds_of
 from autograde.submission import Handin, Missing, read_folder
 
 pytestmark = pytest.mark.xdist_group("faults")  # each is graded once, for all the tests that look at it
 SEEDS = seeds_of(b"secret", "student", LESSON.exercises)
-STATES = {PASSED, FAILED, ERROR, TIME_OUT, OUT_OF_MEMORY, MISSING, UNREADABLE, GRADER_ERROR, FOR_A_HUMAN}
+STATES = {
+    State.PASSED,
+    State.FAILED,
+    State.ERROR,
+    State.TIME_OUT,
+    State.OUT_OF_MEMORY,
+    State.MISSING,
+    State.UNREADABLE,
+    State.GRADER_ERROR,
+    State.FOR_A_HUMAN,
+}
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
@@ -112,7 +110,7 @@ def graded(tmp_path_factory, course, port, impatient, before):
         key = f"{name} {sandboxed}"
         if key not in done:
             folder = tmp_path_factory.mktemp(name)
-            never_ends = BY_NAME[name].exercise == TIME_OUT or name in USES_ITS_TIME
+            never_ends = BY_NAME[name].exercise == State.TIME_OUT or name in USES_ITS_TIME
             limits = impatient if never_ends else PATIENT
             handin = hand_in(BY_NAME[name], folder, {"COURSE": course, "PORT": port, "STEP": limits.step})
             done[key] = grade(handin, LESSON.name, SEEDS, limits=limits, sandboxed=sandboxed)
@@ -143,11 +141,11 @@ def test_state_and_mark(fault, graded, honest, honest_marks):
     assert {mark.state for mark in marks.exercises} <= STATES
     assert all(mark.message for mark in marks.exercises)
     assert attacked.mistake or not fault.is_spy, told  # it looked, and found nothing: an error would be no answer
-    assert marks.remarks or marks.state == GRADED
+    assert marks.remarks or marks.state == State.GRADED
     for text in (marks.to_json(), marks.notebook):
         text.encode()  # that can be written to a file
     assert Marks.from_json(marks.to_json()).points == marks.points
-    if marks.state == GRADED and marks.points < ALL:
+    if marks.state == State.GRADED and marks.points < ALL:
         # An honest submission, graded by the same processes after it, has the same marks as before.
         assert grade(honest, LESSON.name, SEEDS).to_json() == honest_marks.to_json()
     assert honest_marks.points == ALL

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from autograde.build import write_source
-from autograde.grading import PASSED, grade
+from autograde.grading import grade
 from autograde.lesson import lesson_names, read_lesson
+from autograde.marks import State
 from autograde.submission import read_folder
 
 BUDGET = {"13_likelihoods": 180}  # seconds on 2 free cores; 90 for every other lesson
@@ -41,7 +42,7 @@ def test_solved_notebook_passes_under_nbmake(name, tmp_path, record_property):
         assert WEIGHTS[name] in handed_in.files
         for seed in range(3):
             marks = grade(handed_in, name, dict.fromkeys(read_lesson(name).exercises, seed))
-            assert {mark.exercise: mark.message for mark in marks.exercises if mark.state != PASSED} == {}
+            assert {mark.exercise: mark.message for mark in marks.exercises if mark.state != State.PASSED} == {}
 
 
 def processor_time() -> float:

@@ -11,7 +11,7 @@ from autograde.catalogue import Exercise, load_all
 from autograde.lesson import ROOT
 from autograde.rounding import MANY, observe_elsewhere
 from vae_helpers.checks import PUBLIC_SEED, answer_key, observe
-from vae_helpers.checks.verdict import judge
+from vae_helpers.checks.verdict import compare
 
 # Older processors, by what PyTorch, its convolutions, its linear algebra and NumPy are told to do without.
 # Elsewhere than on x86-64 these words change nothing.
@@ -64,7 +64,7 @@ def faults(exercise: Exercise, number: int | None) -> Iterator[str]:
             seen = observe(exercise.name, implementation, PUBLIC_SEED)
         else:
             seen = observe_elsewhere(exercise.name, implementation, PUBLIC_SEED, number)
-        return judge(exercise.name, seen, reference, mistakes)
+        return compare(exercise.name, seen, reference, mistakes)
 
     for name, implementation in (right | exercise.variants).items():
         if not (found := verdict(implementation)).passed:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from autograde.catalogue import reference
-from autograde.lesson import read_lesson, reference_namespace
+from autograde.lesson import read_lesson
+from autograde.solutions import reference_namespace
 from autograde.weights import NAMES, new_vae
 from vae_helpers import load_mnist, load_parameters
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vae_helpers.checks import CheckFailed, check
 from vae_helpers.checks.observation import Fact
-from vae_helpers.checks.verdict import Verdict, agree, close, fact_agrees, first_difference, judge
+from vae_helpers.checks.verdict import Verdict, agree, close, compare, fact_agrees, first_difference
 
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
 
@@ -22,7 +22,7 @@ def fact(value, what="result", label="5 rows", **options) -> Fact:
 
 def verdict_on(value, reference=RIGHT, mistakes=(), **options) -> Verdict:
     known = [(name, hint, [fact(wrong)]) for name, hint, wrong in mistakes]
-    return judge("an_exercise", [fact(value)], [fact(reference, **options)], known)
+    return compare("an_exercise", [fact(value)], [fact(reference, **options)], known)
 
 
 def test_equal_is_right_in_one_calm_line():
@@ -61,7 +61,7 @@ def test_swapped_dimensions():
 
 def test_a_gradient_of_zero_says_that_nothing_flows_back():
     what = "gradient with respect to mu"
-    difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)])
+    difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)]).message
     assert "is zero: nothing flows back" in difference
 
 
@@ -86,30 +86,31 @@ def test_a_gradient_of_zero_says_that_nothing_flows_back():
     ],
 )
 def test_other_differences_in_words(seen, known, words):
-    assert re.search(words, first_difference([seen], [known]))
+    assert re.search(words, first_difference([seen], [known]).message)
 
 
 def test_a_wrong_number_of_results():
     pair = [fact(1.0, "result 1 of 2"), fact(1.0, "result 2 of 2")]
-    assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)])
-    assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair)
+    assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)]).message
+    assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
 
 
 def test_untouched_code_is_told_to_replace_the_stub():
-    verdict = judge("e", [fact("NotImplementedError: not written yet", "raised")], [fact(RIGHT)])
+    verdict = compare("e", [fact("NotImplementedError: not written yet", "raised")], [fact(RIGHT)])
     assert not verdict.passed
     assert verdict.message.startswith("not written yet: replace the line")
+    assert not verdict.written and compare("e", [fact(0.0)], [fact(RIGHT)]).written
 
 
 def test_a_fact_too_many_is_a_difference():
-    difference = first_difference([fact(RIGHT), fact("ValueError: late", "raised")], [fact(RIGHT)])
+    difference = first_difference([fact(RIGHT), fact("ValueError: late", "raised")], [fact(RIGHT)]).message
     assert "raised (ValueError: late), which should not be there" in difference
 
 
 def test_the_first_difference_in_the_reference_s_order_is_told():
     seen = [fact(-RIGHT, label="b"), fact(-RIGHT, label="a")]
     known = [fact(RIGHT, label="a"), fact(RIGHT, label="b")]
-    assert first_difference(seen, known).startswith("a: ")
+    assert first_difference(seen, known).message.startswith("a: ")
 
 
 # One-sided limits: a figure that may be as good as it can be, and only so bad.
@@ -129,7 +130,7 @@ def test_a_limit_is_one_sided(value, passed):
 @pytest.mark.parametrize("value", ["None", [90.0, 90.0], []])
 def test_what_is_no_single_number_meets_no_limit(value):
     assert not verdict_on(value, np.float64(95.0), limit=100.0).passed
-    verdict = judge("e", [fact(value)], [fact(95.0, limit=100.0)], [("untrained", "", [fact(300.0, limit=100.0)])])
+    verdict = compare("e", [fact(value)], [fact(95.0, limit=100.0)], [("untrained", "", [fact(300.0, limit=100.0)])])
     assert not verdict.passed
     assert verdict.mistake is None
 
@@ -184,8 +185,8 @@ def test_a_mistake_must_agree_with_everything_that_was_seen():
     seen = [fact(RIGHT / 2), fact(RIGHT, label="another call")]
     reference = [fact(RIGHT), fact(RIGHT, label="another call")]
     known = [fact(RIGHT / 2), fact(RIGHT / 2, label="another call")]
-    assert judge("e", seen, reference, [("half", "", known)]).mistake is None
-    assert judge("e", seen, reference, [("half", "", seen)]).mistake == "half"
+    assert compare("e", seen, reference, [("half", "", known)]).mistake is None
+    assert compare("e", seen, reference, [("half", "", seen)]).mistake == "half"
     assert not agree(seen, known)
     assert not agree(seen, seen[:1])
 
@@ -195,7 +196,7 @@ def test_mistakes_are_not_looked_at_where_the_answer_is_right():
         raise AssertionError
         yield
 
-    assert judge("e", [fact(RIGHT)], [fact(RIGHT)], never()).passed
+    assert compare("e", [fact(RIGHT)], [fact(RIGHT)], never()).passed
 
 
 def test_errors_agree_by_their_kind():
@@ -256,7 +257,7 @@ def test_the_factor_of_a_single_number_is_not_told():
 
 @given(st.text(), st.text())
 def test_html_is_escaped(label, text):
-    verdict = judge("<b>", [fact(f"Error: {text}<script>", "raised", label)], [fact(RIGHT, label=label)])
+    verdict = compare("<b>", [fact(f"Error: {text}<script>", "raised", label)], [fact(RIGHT, label=label)])
     page = verdict._repr_html_()
     assert "<script" not in page
     assert "<b>✗ &lt;b&gt;</b>" in page

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from autograde.lesson import Cell, Lesson, find_lesson, implementation_of, reference_namespace, run_cells
+from autograde.lesson import Cell, Lesson, lesson_of
+from autograde.solutions import implementation_of, reference_namespace, run_cells
 
 CATALOGUE: dict[str, "Exercise"] = {}
 
@@ -75,7 +76,7 @@ class Exercise:
 
     @cached_property
     def lesson(self) -> Lesson:
-        return find_lesson(self.name)
+        return lesson_of(self.name)
 
     @property
     def cell(self) -> Cell:

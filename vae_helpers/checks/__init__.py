@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .observation import Observation, Recorder, undisturbed, unpack
-from .verdict import Verdict, judge
+from .verdict import Verdict, compare
 
 KEYS = Path(__file__).parent / "keys"
 PUBLIC_SEED = 0
@@ -71,7 +71,7 @@ def check(exercise: str, implementation: Callable | Any) -> None:
     Prints one line when it passes; raises CheckFailed, an AssertionError with the verdict, when it does not.
     """
     reference, mistakes = answer_key(exercise)
-    verdict = judge(exercise, observe(exercise, implementation, PUBLIC_SEED), reference, mistakes)
+    verdict = compare(exercise, observe(exercise, implementation, PUBLIC_SEED), reference, mistakes)
     if verdict.passed:
         print(verdict)
         return

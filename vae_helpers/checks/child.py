@@ -1,17 +1,8 @@
 """The student's side of grading: run a submission's cells, probe what they define, hand back what was seen.
 
 `serve` runs in a process of its own, so that nothing a submission does reaches the judge. It reads one request and answers
-in frames, one a step, so that what was seen before a step that kills the process is not lost. It judges nothing.
-A request's notes are
-
-    {"folder": "…",                                                    where the submission's files are put, and cells run
-     "cells": [["cell gaussian_kl", "def gaussian_kl…"], …],           names and sources, in the order in which they run
-     "exercises": [{"name": "…", "check": "expression", "seed": 7}],   what to probe, with which inputs
-     "seconds": 30,                                                    how long one cell, or one probe, may take
-     "own_seconds": 75}                                                how long all cells of the student's own may take
-
-and its arrays the submission's `files`, as bytes. An exercise with a "half", "encode" or "decode", is a trained model, of which
-only that method is called, on the array `given`: no process sees both the images and the codes made of them.
+in frames, one a step, so that what was seen before a step that kills the process is not lost. It judges nothing. Request and
+answers are those of `protocol`.
 """
 
 import ast
@@ -35,14 +26,8 @@ import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
 from . import observe
-from .observation import Observation, Recorder, pack, undisturbed, unpack
-
-OWN = "cell of your own"  # what the names of such cells begin with
-LONGEST = 2000  # characters of an error message that are kept
-
-
-class OutOfTime(BaseException):
-    """A cell or a probe that took too long. No `except Exception` in a submission or a probe takes it for its own."""
+from .observation import Observation, Recorder, undisturbed
+from .protocol import CELL, ERROR, OWN, STARTED, OutOfTime, frame, plain, unpack_request
 
 
 @contextlib.contextmanager
@@ -123,15 +108,15 @@ def steps(
     sys.path.append(folder)
     namespace = _new_namespace()
     for name, source in cells:
-        yield {}, {"started": name}
+        yield {}, {STARTED: name}
         is_own, began = name.startswith(OWN), time.monotonic()
         error = run_cell(name, source, namespace, min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
         own_seconds -= is_own * (time.monotonic() - began)
         if error is not None:
-            yield {}, {"error": error}
+            yield {}, {ERROR: error}
     for exercise in exercises:
         name = exercise["name"]
-        yield {}, {"started": name}
+        yield {}, {STARTED: name}
         try:
             torch.set_default_device(None)
             with time_limit(seconds), torch.inference_mode(False):
@@ -139,7 +124,7 @@ def steps(
                 seed, half = exercise["seed"], exercise.get("half")
                 seen = observe_half(implementation, half, given, seed) if half else observe(name, implementation, seed)
         except BaseException as error:  # SystemExit and the like are answers too
-            yield {}, {"error": describe(error)}
+            yield {}, {ERROR: describe(error)}
         else:
             yield {name: seen}, {}
 
@@ -188,39 +173,32 @@ def run_cell(name: str, source: str, namespace: dict[str, Any], seconds: float) 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """An error as a notebook's output: its name, its message, and a traceback of the lines that are the student's own."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<cell ")]
-    where = [f"{frame.filename[1:-1]}, line {frame.lineno}, in {frame.name}\n    {frame.line}" for frame in own[-5:]]
+    own = [line for line in traceback.extract_tb(error.__traceback__) if line.filename.startswith(f"<{CELL}")]
+    where = [f"{line.filename[1:-1]}, line {line.lineno}, in {line.name}\n    {line.line}" for line in own[-5:]]
     what = "".join(traceback.format_exception_only(type(error), error)).rstrip()
     message = what.splitlines()[-1].partition(": ")[2]
     name = str(type(error).__name__)
     return {"ename": plain(name), "evalue": plain(message), "traceback": [plain(line) for line in (*where, what)]}
 
 
-def plain(text: str, most: int = LONGEST) -> str:
-    """Text that any file can hold (no lone surrogates) and any terminal can show (no commands), and not without end."""
-    return "".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text[:most])
-
-
 def serve(asked: int, answers: int) -> None:
     """Answer the one request that can be read from the file descriptor `asked`, in frames written to `answers`; never returns."""
     with os.fdopen(asked, "rb") as file:
-        arrays, request = unpack(file.read())
-    for fact in arrays["files"]:
-        place = Path(request["folder"], fact.what)
+        request, files, given = unpack_request(file.read())
+    for path, data in files.items():
+        place = Path(request["folder"], path)
         with contextlib.suppress(OSError):  # a name that this system's files can't have
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(fact.value.tobytes())
+            place.write_bytes(data)
     # What cells print, and what the programs that they start print, goes nowhere; input() finds nothing.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     process = os.getpid()
-    for observations, notes in steps(**request, given=arrays["given"][0].value if "given" in arrays else None):
+    for observations, notes in steps(**request, given=given):
         if os.getpid() != process:  # a copy that student code has forked off
             os._exit(0)
-        frame = pack(observations, **notes)
-        os.write(answers, len(frame).to_bytes(8, "little"))
-        view = memoryview(frame)
+        view = memoryview(frame(observations, **notes))
         while view:
             view = view[os.write(answers, view) :]
     # No waiting for threads or exit handlers that the cells left behind.

@@ -11,12 +11,16 @@ from .observation import Fact, Observation, undecided_places
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None."""
+    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None.
+
+    written: False where there is no answer yet, but the line that the cell was handed out with.
+    """
 
     exercise: str
     passed: bool
     message: str
     mistake: str | None = None
+    written: bool = True
 
     def _repr_html_(self) -> str:
         mark, colour = ("✓", "#1a7f37") if self.passed else ("✗", "#b35900")
@@ -31,7 +35,7 @@ class Verdict:
         return f"{'✓' if self.passed else '✗'} {self.exercise}: " + self.message.replace("\n", "\n    ")
 
 
-def judge(
+def compare(
     exercise: str,
     seen: Observation,
     reference: Observation,
@@ -45,13 +49,13 @@ def judge(
     difference = first_difference(seen, reference)
     if difference is None:
         return Verdict(exercise, True, "right.")
-    if difference.startswith("not written yet"):
-        return Verdict(exercise, False, difference)
+    if not difference.written:
+        return Verdict(exercise, False, difference.message, written=False)
     same = [(name, hint) for name, hint, known in mistakes if agree(seen, known)]
     if len(same) == 1:
         name, hint = same[0]
-        return Verdict(exercise, False, f"not yet. {hint}\n{difference}", name)
-    return Verdict(exercise, False, f"not yet.\n{difference}")
+        return Verdict(exercise, False, f"not yet. {hint}\n{difference.message}", name)
+    return Verdict(exercise, False, f"not yet.\n{difference.message}")
 
 
 def agree(seen: Observation, known: Observation) -> bool:
@@ -89,8 +93,16 @@ def kind_of_error(fact: Fact) -> str:
     return fact.value.split(":")[0] if isinstance(fact.value, str) else ""
 
 
-def first_difference(seen: Observation, reference: Observation) -> str | None:
-    """The first thing that is not as it should be, in words that never tell the expected number."""
+@dataclass(frozen=True)
+class Difference:
+    """What is not as it should be, in words that never tell the expected number. written: as a Verdict's."""
+
+    message: str
+    written: bool = True
+
+
+def first_difference(seen: Observation, reference: Observation) -> Difference | None:
+    """The first thing that is not as it should be, in the reference's order; None where everything is."""
     by_place = {fact.place: fact for fact in seen}
     places = {fact.place for fact in reference}
     for known in reference:
@@ -99,16 +111,18 @@ def first_difference(seen: Observation, reference: Observation) -> str | None:
             return _missing(known, by_place, places)
         if known.limit is not None:
             if not (isinstance(found.value, np.ndarray) and found.value.size == 1 and found.value <= known.limit):
-                return f"{known.label}: {known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
+                return Difference(
+                    f"{known.label}: {known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
+                )
         elif not fact_agrees(found, known):
-            return f"{known.label}: {_explain(found, known)}"
+            return Difference(f"{known.label}: {_explain(found, known)}")
     extra = next((f for f in seen if f.place not in places), None)
     if extra is not None:
-        return f"{extra.label}: {extra.what} ({_show(extra.value)}), which should not be there."
+        return Difference(f"{extra.label}: {extra.what} ({_show(extra.value)}), which should not be there.")
     return None
 
 
-def _missing(known: Fact, by_place: dict, places: set) -> str:
+def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     """What to say where a fact of the reference was not seen. places: of all facts of the reference."""
     raised = by_place.get((known.label, "raised"))
     if raised is None:  # what failed before it, such as the making of a module
@@ -118,15 +132,15 @@ def _missing(known: Fact, by_place: dict, places: set) -> str:
             what = raised.value.partition(": ")[2]
             if what in ("", "not written yet"):
                 what = "replace the line `raise NotImplementedError(...)` in the cell above, run it, and try again."
-            return f"not written yet: {what}"
-        return f"{raised.label}: it raised {raised.value}"
+            return Difference(f"not written yet: {what}", written=False)
+        return Difference(f"{raised.label}: it raised {raised.value}")
     if known.what == "raised":
-        return f"{known.label}: it should raise {kind_of_error(known)}, and it returned something instead."
+        return Difference(f"{known.label}: it should raise {kind_of_error(known)}, and it returned something instead.")
     parts = sum(1 for label, what in by_place if label == known.label and what.startswith("result"))
     if known.what.startswith("result") and parts:
         wanted = known.what.split(" of ")[-1] if " of " in known.what else "1"
-        return f"{known.label}: it returned {parts} value{'s' * (parts > 1)}; {wanted} expected."
-    return f"{known.label}: nothing to see for “{known.what}”; an earlier step of the same call went wrong."
+        return Difference(f"{known.label}: it returned {parts} value{'s' * (parts > 1)}; {wanted} expected.")
+    return Difference(f"{known.label}: nothing to see for “{known.what}”; an earlier step of the same call went wrong.")
 
 
 def _explain(found: Fact, known: Fact) -> str:

@@ -1,0 +1,148 @@
+"""What comes back from a child, read as it comes; nothing in it is trusted."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vae_helpers.checks.observation import Fact, Observation, unpack
+from vae_helpers.checks.protocol import ERROR, LENGTH, STARTED, OutOfTime, plain
+
+GRACE = 2.0  # seconds that a step may take beyond its time, before it is stopped from outside
+LONGEST_ANSWER = 64 << 20  # bytes
+LONGEST_HEADER = 4 << 20  # bytes of an answer that are no arrays
+LARGEST_OBSERVATION = 10_000  # facts
+WATCHED = 0.5  # seconds between two looks at what all of a submission's processes take together
+
+
+@dataclass
+class Returned:
+    """What came back. observations: by exercise. errors: of exercises and of cells ("cell …"), by name, as in a notebook."""
+
+    observations: dict[str, Observation] = field(default_factory=dict)
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Answers:
+    """A child's frames, as they come; nothing in them is trusted.
+
+    steps: the names of the cells and exercises, in the order in which the child begins them. A frame that it can't write now
+    was written by student code: that is the end of the child, so that nobody draws out the time or blames another step.
+    """
+
+    def __init__(self, pipe: int, status: socket.socket, steps: Sequence[str], seconds: float, deadline: float):
+        self.pipe, self.status, self.seconds, self.deadline = pipe, status, seconds, deadline
+        self.buffer, self.size, self.step, self.began = bytearray(), 0, None, time.monotonic()
+        self.coming, self.answered = list(steps), True
+
+    def read(self, returned: Returned, takes_too_much: Callable[[], bool]) -> dict[str, Any] | None:
+        """Read until the child ends, and add to `returned`. Returns the error where it had to be stopped instead."""
+        sources, look = [self.pipe, self.status], time.monotonic() + WATCHED
+        while True:
+            step_ends = self.began + self.seconds + GRACE if self.step else self.deadline
+            wait = min(step_ends, self.deadline) - time.monotonic()
+            if wait <= 0:
+                return _too_long(self.seconds if step_ends < self.deadline else None)
+            if time.monotonic() >= look:
+                if takes_too_much():
+                    return TOO_MUCH_MEMORY
+                look = time.monotonic() + WATCHED
+            ready, _, _ = select.select(sources, [], [], min(wait, WATCHED))
+            if self.pipe in ready:
+                data = os.read(self.pipe, 1 << 20)
+                if not data:
+                    sources.remove(self.pipe)  # it closed its pipe: wait for its end alone
+                elif error := self._add(data, returned):
+                    return error
+            elif self.status in ready:
+                return None
+
+    def drain(self, returned: Returned) -> dict[str, Any] | None:
+        """Read what is left in the pipe when the child has ended."""
+        os.set_blocking(self.pipe, False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.pipe, 1 << 20):
+                if error := self._add(data, returned):
+                    return error
+        return None
+
+    def _add(self, data: bytes, returned: Returned) -> dict[str, Any] | None:
+        """Take the frames that are complete with these bytes. Returns the error where the child must be stopped."""
+        self.buffer += data
+        self.size += len(data)
+        while len(self.buffer) >= LENGTH:
+            length = int.from_bytes(self.buffer[:LENGTH], "little")
+            if max(length, self.size) > LONGEST_ANSWER:
+                return OUT_OF_SPACE
+            if len(self.buffer) < LENGTH + length:
+                return None
+            data = bytes(self.buffer[LENGTH : LENGTH + length])
+            del self.buffer[: LENGTH + length]
+            if int.from_bytes(data[:8], "little") > LONGEST_HEADER:  # safetensors' own length of it
+                return OUT_OF_SPACE
+            try:
+                self._take(data, returned)
+            except Exception:
+                return FORGED
+        return None
+
+    def _take(self, data: bytes, returned: Returned) -> None:
+        """Take one frame. Raises whatever it likes for one that the child's own code can't have written."""
+        observations, notes = unpack(data)
+        if STARTED in notes:
+            if notes[STARTED] != self.coming[0]:
+                raise ValueError("not the next step")
+            self.step, self.began, self.answered = self.coming.pop(0), time.monotonic(), False
+            return
+        if self.answered:
+            raise ValueError("a second answer")
+        if ERROR in notes:
+            name, message, trace = (notes[ERROR][key] for key in ("ename", "evalue", "traceback"))
+            returned.errors[self.step] = _error(
+                plain(name, 200), plain(message, 4000), [plain(line, 4000) for line in trace[:50]]
+            )
+        else:
+            returned.observations[self.step] = [_checked(fact) for fact in observations[self.step][:LARGEST_OBSERVATION]]
+        self.answered = True
+
+
+def _checked(fact: Fact) -> Fact:
+    """The fact with every field of its type. Tolerances and limits are the reference's affair: a submission's are dropped."""
+    value = fact.value
+    if not isinstance(value, np.ndarray):
+        value = plain(value, 4000)
+    elif value.dtype.kind not in "fiub":
+        value = f"an array of {value.dtype}"
+    return Fact(plain(fact.label, 200), plain(fact.what, 200), value, rtol=0.0, atol=0.0)
+
+
+def _error(name: str, message: str, trace: Sequence[str] = (), fatal: bool = False) -> dict[str, Any]:
+    return {"ename": name, "evalue": message, "traceback": list(trace) or [f"{name}: {message}"], "fatal": fatal}
+
+
+def _too_long(seconds: float | None) -> dict[str, Any]:
+    if seconds is None:
+        what = "stopped: the cells and checks took too long together. Does a loop never end, or does a cell train a model?"
+    else:
+        what = f"stopped after {seconds:g} seconds, from outside. Does a loop never end?"
+    return _error(OutOfTime.__name__, what, fatal=True)
+
+
+def ended(status: int) -> dict[str, Any]:
+    """The error of a child that ended by itself before it was done. status: its exit status, or minus the signal that ended it."""
+    if status in (-signal.SIGXCPU, -signal.SIGALRM):
+        return _too_long(None)
+    how = f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
+    return _error("ProcessEnded", f"your code ended the Python process itself ({how}).", fatal=True)
+
+
+TOO_MUCH_MEMORY = _error("MemoryError", "stopped because all its processes together took too much memory.", fatal=True)
+OUT_OF_SPACE = _error("OutOfSpace", "stopped because it returned far more than the exercise asks for.", fatal=True)
+FORGED = _error("ForgedAnswer", "stopped because your code wrote into the grader's own files.", fatal=True)

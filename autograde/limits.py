@@ -1,0 +1,18 @@
+"""What a submission may use."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use. step: seconds for one cell or one check. submission: seconds for all of it together.
+
+    memory: bytes for a process, and for all of its processes together, beyond what PyTorch takes. disk: bytes for each of its
+    folders. processes: threads count.
+    """
+
+    step: float = 30
+    submission: float = 300
+    memory: int = 2 << 30
+    disk: int = 256 << 20
+    processes: int = 64

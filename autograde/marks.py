@@ -1,0 +1,90 @@
+"""What grading leaves: the marks of a submission, and the states that it and its exercises end in."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+
+from vae_helpers.about import course_version
+
+
+class State(str, Enum):
+    """How an exercise, or a submission as a whole, ended. A word in files, for people to read."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    TIME_OUT = "time-out"
+    OUT_OF_MEMORY = "out of memory"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    GRADER_ERROR = "grader error"
+    FOR_A_HUMAN = "for a human"
+    GRADED = "graded"  # a submission as a whole, whatever its exercises' states
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def needs_a_human(self) -> bool:
+        return self in (State.UNREADABLE, State.GRADER_ERROR, State.FOR_A_HUMAN)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One exercise's outcome. mistake: the catalogue's name of it, or None. seed: of its inputs.
+
+    written: False where there is no answer yet, but the line that the cell was handed out with.
+    """
+
+    exercise: str
+    state: State
+    points: float
+    max_points: float
+    message: str
+    mistake: str | None
+    seed: int
+    written: bool = True
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A submission's outcome. state: GRADED, MISSING, UNREADABLE or GRADER_ERROR. remarks: sentences for the student.
+
+    notebook: the graded notebook, as nbformat JSON. digest: of the submission and of the lesson; where it is the same, so are
+    the marks. version: of the course that gave them; None in files from before it was written down.
+    """
+
+    lesson: str
+    state: State
+    remarks: list[str]
+    exercises: list[Mark]
+    sandboxed: bool
+    digest: str
+    notebook: str = field(repr=False)
+    version: str | None = field(default_factory=course_version)
+
+    @property
+    def points(self) -> float:
+        return sum(mark.points for mark in self.exercises)
+
+    @property
+    def max_points(self) -> float:
+        return sum(mark.max_points for mark in self.exercises)
+
+    @property
+    def needs_a_human(self) -> bool:
+        return any(state.needs_a_human for state in (self.state, *(mark.state for mark in self.exercises)))
+
+    def to_json(self) -> str:
+        """Everything but the notebook."""
+        content = asdict(self)
+        del content["notebook"]
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Marks":
+        """The inverse of `to_json`, of files without a version, too. Raises ValueError, TypeError or KeyError for another text."""
+        content = json.loads(text)
+        exercises = [Mark(**mark | {"state": State(mark["state"])}) for mark in content.pop("exercises")]
+        content = {"version": None} | content | {"state": State(content["state"])}
+        return cls(**content, exercises=exercises, notebook="")
