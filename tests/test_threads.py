@@ -93,3 +93,15 @@ def test_the_switch_can_be_thrown_again_and_again():
     for sleep in (True, True, False, False, True, False):
         crowd(sleep)
         assert torch.equal(x.exp().sum(), want)
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32", "emscripten"])
+def test_where_there_is_no_such_library_everything_stays_as_it_was(monkeypatch, platform):
+    def load(name):
+        if name is None:
+            return object()  # a process that has no OpenMP loaded
+        raise OSError(name)
+
+    monkeypatch.setattr(threads.ctypes, "CDLL", load)
+    monkeypatch.setattr(threads.sys, "platform", platform)
+    assert threads._find_switch()(True) is None

@@ -224,6 +224,11 @@ def test_batches_go_to_the_device_of_the_parameters():
     assert devices == ["meta"]
 
 
+def test_a_model_without_parameters_is_told_so():
+    with pytest.raises(ValueError, match="empty parameter list"):
+        fit(nn.Identity(), squared_error, line_data(), progress=False)
+
+
 def test_stop_before_the_first_step_is_no_error():
     def loss(model, x):
         raise KeyboardInterrupt

@@ -50,7 +50,7 @@ class Crowd:
 
 def _find_switch() -> Callable[[bool], None]:
     """What makes waiting threads sleep (True) or spin (False) in this process; does nothing where that can't be had."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, KeyError):  # no such library, function or platform: as it was
         library = ctypes.CDLL(None) if sys.platform != "win32" else None
         if not (hasattr(library, "kmp_set_blocktime") or hasattr(library, "GOMP_parallel")):
             name = FILES[sys.platform]

@@ -63,9 +63,9 @@ def fit(
         raise ValueError(f"epochs={epochs} makes no training step; expected more than 0")
 
     model.train()
-    device = next(model.parameters()).device
     # Quicker to forget than Adam's own betas, since a run here is a thousand steps, not a million.
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.8, 0.95), fused=True)
+    device = next(model.parameters()).device
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step / steps))
     history, running = History(), {}
     bar = tqdm(total=steps, disable=not progress, unit="step")
