@@ -12,16 +12,17 @@ from vae_helpers.threads import SharedCores
 
 COUNTS = """
 import os, threading, torch
+torch.set_num_threads({threads})  # by itself MKL counts cores, OpenMP their hardware threads
 import vae_helpers
 crowd = any(thread.name == "crowd" for thread in threading.enumerate())
 print(crowd, len(os.listdir("/proc/self/task")) > os.cpu_count() + 1)
 """
 
 
-def crowded(**variables: str) -> str:
+def crowded(pytorch_threads: int, **variables: str) -> str:
     """Whether a process that imports the helpers has the sleeping thread, and more threads than there are processors."""
-    environment = {name: value for name, value in os.environ.items() if name not in threads.CHOSEN | {"OMP_NUM_THREADS"}}
-    command = [sys.executable, "-c", COUNTS]
+    environment = {name: value for name, value in os.environ.items() if name not in threads.CHOSEN}
+    command = [sys.executable, "-c", COUNTS.format(threads=pytorch_threads)]
     done = subprocess.run(command, env=environment | variables, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -81,9 +82,9 @@ def test_after_a_disappointment_it_waits_before_it_spins_again(machine):
 @pytest.mark.skipif(not isinstance(threads._find_switch(), threads.Crowd), reason="of GNU's OpenMP library")
 def test_importing_the_helpers_stops_the_spinning_unless_somebody_has_chosen():
     """That it does is seen in `make bench`: on a busy machine, what spins gets no time to be caught at it."""
-    assert crowded(OMP_NUM_THREADS="2") == "True True"
-    assert crowded(OMP_NUM_THREADS="2", OMP_WAIT_POLICY="ACTIVE").startswith("False")
-    assert crowded(OMP_NUM_THREADS="1").startswith("False")
+    assert crowded(2) == "True True"
+    assert crowded(2, OMP_WAIT_POLICY="ACTIVE").startswith("False")
+    assert crowded(1).startswith("False")
 
 
 def test_the_switch_can_be_thrown_again_and_again():
