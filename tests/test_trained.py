@@ -38,10 +38,10 @@ def trained_vae():
 
 CARRIES = '''
 class Carries(nn.Module):
-    """The decoder reads the test images from the disk; the code says which of them to draw, and is paid for."""
+    """Both halves have the test images; the code says which of them to draw, and is paid for."""
 
     def encode(self, x):
-        images = load_mnist("test", "threshold")[0].flatten(1)
+        images = remembered().flatten(1)
         place = torch.cdist(x.flatten(1), images).argmin(1)
         mu, logvar = torch.zeros(2, len(x), 32)
         mu[:, 0] = torch.distributions.Normal(0.0, 1.0).icdf((place + 0.5) / len(images))
@@ -114,11 +114,49 @@ def test_the_test_images_are_not_there_for_a_decoder_to_remember():
     assert "t10k-images" in mark.message
 
 
+BORROWED = '''
+class Borrowed(nn.Module):
+    """The course's own model of 50 dimensions, of which 16 say something: it shows 32, and fills up with zeros."""
+
+    def __init__(self):
+        super().__init__()
+        from vae_helpers import load_pretrained
+
+        self.whole = load_pretrained("mlp_vae")
+        mu, logvar = self.whole.encode(torch.rand(500, 1, 28, 28, generator=torch.Generator().manual_seed(0)).gt(0.8).float())
+        self.shown = (mu**2 + logvar.exp() - 1 - logvar).mean(0).topk(32).indices
+
+    def encode(self, x):
+        return tuple(part[:, self.shown] for part in self.whole.encode(x))
+
+    def decode(self, z):
+        whole = torch.zeros(len(z), 50)
+        whole[:, self.shown] = z
+        return self.whole.decode(whole)
+
+
+def trained_vae():
+    return Borrowed()
+'''
+
+
 def test_the_courses_own_models_are_nobodys():
-    source = "def trained_vae():\n    from vae_helpers import load_pretrained\n    return load_pretrained('mlp_vae')\n"
-    mark = mark_of(source)
-    assert (mark.state, mark.points) == ("failed", 0)
-    assert "50 latent dimensions" in mark.message
+    namespace = {}
+    exec("import torch\nfrom torch import nn\n" + BORROWED, namespace)
+    check("trained_vae", namespace["trained_vae"])  # in the notebook, where the models are, nothing is marked
+    mark = mark_of(BORROWED)
+    assert (mark.state, mark.points) == ("error", 0)
+    assert "mlp_vae" in mark.message
+
+
+def test_softened_images_of_its_own_are_seen_to_be_no_model():
+    """Paid for by the code's nats, and with logits that keep the figure above what is possible; a human sees it all the same."""
+    images = io.BytesIO()
+    np.save(images, load_mnist("test", "threshold")[0][:, 0].byte().numpy())
+    softened = CARRIES.replace("40 * images", "5.4 * images").replace("- 20", "- 2.7")
+    mark = mark_of(softened + HANDED_IN, **{"images.npy": images.getvalue()})
+    assert (mark.state, mark.points) == (State.FOR_A_HUMAN, 0)
+    assert "bent a little" in mark.message
 
 
 def test_missing_weights_are_said_so():
