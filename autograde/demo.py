@@ -21,6 +21,7 @@ from nbgrader.api import Gradebook
 
 from .build import write_source
 from .catalogue import Exercise, find_exercise
+from .catalogue.recurring import Recurring
 from .classroom import Course, grade_class
 from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, lesson_of, read_lesson
 from .marks import Mark, State
@@ -103,8 +104,10 @@ def correct_answers(exercise: Exercise) -> list[Answer]:
 
 
 def mistaken_answer(exercise: Exercise, mistake: str) -> Answer:
-    if mistake in exercise.edits:
-        return Answer(reference_source(exercise.cell).replace(*exercise.edits[mistake]), mistake)
+    if mistake in exercise.edited_texts:
+        return Answer(reference_source(exercise.cell).replace(*exercise.edited_texts[mistake]), mistake)
+    if mistake in exercise.made:
+        return Answer(recurring_source(exercise.made[mistake], exercise.name), mistake)
     return Answer(source_of(exercise.mistakes[mistake][1](), exercise.name), mistake)
 
 
@@ -120,6 +123,14 @@ def source_of(implementation: Any, name: str) -> str:
     definition = ast.get_source_segment(source, ast.parse(source).body[0])  # without its decorators
     definition = re.sub(rf"^(def|class) {implementation.__name__}\b", rf"\1 {name}", definition)
     return "\n\n".join([*surroundings(definition, sys.modules[implementation.__module__]), definition])
+
+
+def recurring_source(mistake: Recurring, name: str) -> str:
+    """Source text that makes a mistake that many exercises share of the right answer."""
+    made = f'of_result({mistake.name}, reference("{name}"))'
+    if mistake.argument:
+        made = f'of_argument({mistake.name}, reference("{name}"), "{mistake.argument}")'
+    return "\n\n".join([*surroundings(made, sys.modules[Recurring.__module__]), f"{name} = {made}"])
 
 
 def surroundings(source: str, module: ModuleType) -> list[str]:

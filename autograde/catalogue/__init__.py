@@ -5,14 +5,22 @@ gaussian_kl = Exercise("gaussian_kl")
 @gaussian_kl.mistake("You left out the ½ …")          # the hint that the student reads
 def forgot_half(mu, logvar): ...                        # the mistake's name, and what such a student writes
 
-gaussian_kl.edited("variance_as_std", "logvar.exp()", "(2 * logvar).exp()", "…")   # an edit of the reference
+# The reference with a text that stands in it once replaced by another; as many as there are, one below the other.
+gaussian_kl.edits('''
+variance_squared: `logvar.exp()` → `(2 * logvar).exp()`
+    You read `logvar` as log σ …
+''')
+
+gaussian_kl.recurring(in_bits, detached)                # what many exercises share: recurring.py
 
 @gaussian_kl.variant                                    # right, and written in another way
 def by_distributions(mu, logvar): ...
 """
 
+import ast
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -21,14 +29,19 @@ from typing import Any
 from autograde.lesson import Cell, Lesson, lesson_of
 from autograde.solutions import implementation_of, reference_namespace, run_cells
 
+from .recurring import HINTS, Recurring
+
 CATALOGUE: dict[str, "Exercise"] = {}
+# A line "name: what it is", and below it, indented, the hint; without one, the hint that HINTS has for the name.
+LISTED = re.compile(r"^(\w+): (`[^`]*` → `[^`]*`|[^`\n]+)\n((?: {4}.+\n)*)", re.M)
 
 
 @dataclass
 class Exercise:
     """One exercise's mistakes (name → (hint, maker of the implementation)) and variants (name → implementation).
 
-    edits: (old, new) of those mistakes that are the reference with something replaced.
+    edited_texts: (old, new) of those mistakes that are the reference with something replaced.
+    made: those mistakes that are made of the reference.
     stand_in: makes what is observed in the reference's place, where the reference needs a trained model: only the limits
         of one-sided facts are taken from it.
     symbolic: it asks for a SymPy expression, which may take the reference a second, and is the same for every student.
@@ -39,7 +52,8 @@ class Exercise:
     symbolic: bool = False
     mistakes: dict[str, tuple[str, Callable[[], Any]]] = field(default_factory=dict)
     variants: dict[str, Any] = field(default_factory=dict)
-    edits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    edited_texts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    made: dict[str, Recurring] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.name in CATALOGUE:
@@ -59,9 +73,25 @@ class Exercise:
         """Register a wrong answer to a prediction."""
         self._add(name, hint, lambda: answer)
 
+    def wrong_choices(self, text: str) -> None:
+        """Register wrong answers to a prediction, one below the other: "name: letter or number", and indented, the hint."""
+        for name, answer, hint in _listed(text):
+            self.wrong_choice(name, answer if answer.isalpha() else ast.literal_eval(answer), hint)
+
+    def edits(self, text: str) -> None:
+        """Register several edits of the reference, one below the other: "name: `old` → `new`", and indented, the hint."""
+        for name, edit, hint in _listed(text):
+            self.edited(name, *edit[1:-1].split("` → `"), hint)
+
+    def recurring(self, *mistakes: Recurring, hint: str | None = None) -> None:
+        """Register mistakes that many exercises share, under their own names. hint: in place of theirs."""
+        for mistake in mistakes:
+            self.made[mistake.name] = mistake
+            self._add(mistake.name, hint or mistake.hint, lambda mistake=mistake: mistake.make(self.reference))
+
     def edited(self, name: str, old: str, new: str, hint: str) -> None:
         """Register the reference with `old`, which must stand in its source once, replaced by `new`."""
-        self.edits[name] = (old, new)
+        self.edited_texts[name] = (old, new)
         self._add(name, hint, lambda: implementation_of(self.cell, run_cells(self.lesson, (self.name, old, new))))
 
     def _add(self, name: str, hint: str, make: Callable[[], Any]) -> None:
@@ -91,6 +121,19 @@ class Exercise:
     def _solution(self) -> Any:
         solution = implementation_of(self.cell, reference_namespace(self.lesson))
         return cache(solution) if self.symbolic else solution
+
+
+def _listed(text: str) -> list[tuple[str, str, str]]:
+    """(name, what it is, hint) of each mistake in a list. Raises ValueError for the first line that is none."""
+    text = text.lstrip("\n").rstrip() + "\n"
+    if rest := LISTED.sub("", text).strip():
+        raise ValueError(
+            f"a list of mistakes has the line {rest.splitlines()[0]!r}: write name: `old` → `new`, and the hint indented"
+        )
+    found = [(name, what, " ".join(hint.split())) for name, what, hint in LISTED.findall(text)]
+    if unknown := [name for name, _, hint in found if not hint and name not in HINTS]:
+        raise ValueError(f"a list of mistakes has no hint for {unknown[0]!r}, and HINTS in recurring.py knows none")
+    return [(name, what, hint or HINTS[name]) for name, what, hint in found]
 
 
 def reference(name: str) -> Any:

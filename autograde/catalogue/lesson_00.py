@@ -8,37 +8,20 @@ import torch
 from . import Exercise, reference
 
 ink = Exercise("ink")
-ink.edited("summed", ".mean(", ".sum(", "You add the pixels up. The share of the page that is ink is their mean.")
-ink.edited(
-    "averaged_over_everything",
-    "dim=(1, 2, 3)",
-    "",
-    "You average over all pixels of all images at once. Each image keeps its own number: the result is (N,).",
-)
-ink.edited(
-    "averaged_over_images",
-    "dim=(1, 2, 3)",
-    "dim=0",
-    "You average over dimension 0, which counts the images. Average over the other three, which belong to one image.",
-)
-ink.edited(
-    "rows_only",
-    "dim=(1, 2, 3)",
-    "dim=3",
-    "You average over the columns of each row and stop there. Average over the channel, the rows and the columns.",
-)
-ink.edited(
-    "channel_kept",
-    "dim=(1, 2, 3)",
-    "dim=(2, 3)",
-    "The channel dimension is still there: (N, 1) is not (N,). Average over dimension 1 as well.",
-)
-ink.edited(
-    "keepdim",
-    "dim=(1, 2, 3)",
-    "dim=(1, 2, 3), keepdim=True",
-    "The numbers are right, and `keepdim` leaves three dimensions of size 1 behind. Leave it out.",
-)
+ink.edits("""
+summed: `.mean(` → `.sum(`
+    You add the pixels up. The share of the page that is ink is their mean.
+averaged_over_everything: `dim=(1, 2, 3)` → ``
+    You average over all pixels of all images at once. Each image keeps its own number: the result is (N,).
+averaged_over_images: `dim=(1, 2, 3)` → `dim=0`
+    You average over dimension 0, which counts the images. Average over the other three, which belong to one image.
+rows_only: `dim=(1, 2, 3)` → `dim=3`
+    You average over the columns of each row and stop there. Average over the channel, the rows and the columns.
+channel_kept: `dim=(1, 2, 3)` → `dim=(2, 3)`
+    The channel dimension is still there: (N, 1) is not (N,). Average over dimension 1 as well.
+keepdim: `dim=(1, 2, 3)` → `dim=(1, 2, 3), keepdim=True`
+    The numbers are right, and `keepdim` leaves three dimensions of size 1 behind. Leave it out.
+""")
 
 
 @ink.mistake(
@@ -71,28 +54,20 @@ def in_numpy(x):
 
 
 predict_between = Exercise("predict_between")
-predict_between.wrong_choice(
-    "double_exposure",
-    "a",
-    "That is what you get when you average the two *images*. Here you take the middle of the two *codes*, and draw that.",
-)
-predict_between.wrong_choice(
-    "noise",
-    "c",
-    "The decoder has learned to draw digits. Noise is nothing it was ever asked for, and nearby codes give nearby images.",
-)
+predict_between.wrong_choices("""
+double_exposure: a
+    That is what you get when you average the two *images*. Here you take the middle of the two *codes*, and draw that.
+noise: c
+    The decoder has learned to draw digits. Noise is nothing it was ever asked for, and nearby codes give nearby images.
+""")
 
 predict_far = Exercise("predict_far")
-predict_far.wrong_choice(
-    "blank",
-    "a",
-    "The decoder does not know that it has left the map. It is a function: it has an answer for every code.",
-)
-predict_far.wrong_choice(
-    "admits_it_does_not_know",
-    "b",
-    "That would be wise. But nothing in training asks for it: the decoder was only ever shown codes on the map.",
-)
+predict_far.wrong_choices("""
+blank: a
+    The decoder does not know that it has left the map. It is a function: it has an answer for every code.
+admits_it_does_not_know: b
+    That would be wise. But nothing in training asks for it: the decoder was only ever shown codes on the map.
+""")
 
 predict_bits = Exercise("predict_bits")
 predict_bits.wrong_choice(
@@ -113,40 +88,23 @@ predict_bits.wrong_choice(
 )
 
 bits_per_dim = Exercise("bits_per_dim")
-bits_per_dim.edited(
-    "forgot_ln_2", " * math.log(2)", "", "These are nats per dimension. Divide by ln 2 as well, to turn nats into bits."
-)
-bits_per_dim.edited(
-    "multiplied_by_ln_2",
-    "nats / (n_dims * math.log(2))",
-    "nats / n_dims * math.log(2)",
-    "You multiply by ln 2 where you should divide. (Look at your brackets: `a / b * c` is `(a / b) * c`.) "
-    "A bit is smaller than a nat, so there are more bits than nats.",
-)
-bits_per_dim.edited(
-    "log_10",
-    "math.log(2)",
-    "math.log(10)",
-    "You divide by ln 10. That counts decimal digits; a bit is a choice between two: ln 2.",
-)
-bits_per_dim.edited(
-    "log_10_of_2",
-    "math.log(2)",
-    "math.log10(2)",
-    "You divide by the decimal logarithm of 2. A nat is counted with the natural logarithm: `math.log(2)`.",
-)
-bits_per_dim.edited(
-    "always_784", "n_dims *", "784 *", "You divide by 784 whatever `n_dims` is. A colour image has 3072 numbers, say."
-)
-bits_per_dim.edited(
-    "per_image",
-    "n_dims * ",
-    "",
-    "These are bits for the whole image. Divide by `n_dims`, to share them out over its dimensions.",
-)
-bits_per_dim.edited(
-    "floor_division", "nats / ", "nats // ", "`//` throws away what stands after the decimal point. Divide with `/`."
-)
+bits_per_dim.edits("""
+forgot_ln_2: ` * math.log(2)` → ``
+    These are nats per dimension. Divide by ln 2 as well, to turn nats into bits.
+multiplied_by_ln_2: `nats / (n_dims * math.log(2))` → `nats / n_dims * math.log(2)`
+    You multiply by ln 2 where you should divide. (Look at your brackets: `a / b * c` is `(a / b) * c`.) A bit is smaller
+    than a nat, so there are more bits than nats.
+log_10: `math.log(2)` → `math.log(10)`
+    You divide by ln 10. That counts decimal digits; a bit is a choice between two: ln 2.
+log_10_of_2: `math.log(2)` → `math.log10(2)`
+    You divide by the decimal logarithm of 2. A nat is counted with the natural logarithm: `math.log(2)`.
+always_784: `n_dims *` → `784 *`
+    You divide by 784 whatever `n_dims` is. A colour image has 3072 numbers, say.
+per_image: `n_dims * ` → ``
+    These are bits for the whole image. Divide by `n_dims`, to share them out over its dimensions.
+floor_division: `nats / ` → `nats // `
+    `//` throws away what stands after the decimal point. Divide with `/`.
+""")
 
 
 @bits_per_dim.mistake("You average over the images. Each image keeps its own number: (N,) in, (N,) out.")

@@ -11,79 +11,33 @@ from . import Exercise, reference
 # --- ancestral_sample ---------------------------------------------------------------------------------------------------------
 
 ancestral_sample = Exercise("ancestral_sample")
-ancestral_sample.edited(
-    "sigma_squared",
-    "model.sigma * noise",
-    "model.sigma**2 * noise",
-    "Your noise in x has standard deviation σ². The variance is σ²; multiply standard normal noise by its square root, σ.",
-)
-ancestral_sample.edited(
-    "square_root_of_sigma",
-    "model.sigma * noise",
-    "model.sigma**0.5 * noise",
-    "You take the square root of sigma. `model.sigma` is the standard deviation already: multiply by it as it is.",
-)
-ancestral_sample.edited(
-    "noise_not_scaled",
-    "model.sigma * noise",
-    "noise",
-    "The noise in x has standard deviation 1, as it comes from randn. Multiply it by sigma.",
-)
-ancestral_sample.edited(
-    "no_noise",
-    " + model.sigma * noise",
-    "",
-    "You return the decoder's mean Wz + b for x. The story goes on: x itself is drawn around that mean, with noise σ.",
-)
-ancestral_sample.edited(
-    "bias_forgotten",
-    " + model.bias",
-    "",
-    "b is missing: the images scatter around 0 instead of around b.",
-)
-ancestral_sample.edited(
-    "same_noise_for_all_pixels",
-    "torch.randn(n, model.data_dim, generator=generator)",
-    "torch.randn(n, 1, generator=generator)",
-    "All pixels of an image get the same noise. Every one of the P visible numbers has noise of its own: draw (n, P).",
-)
-ancestral_sample.edited(
-    "same_noise_for_all_rows",
-    "torch.randn(n, model.data_dim, generator=generator)",
-    "torch.randn(model.data_dim, generator=generator)",
-    "All draws get the same noise in x: you draw it once, with shape (P,), and it is broadcast. Draw (n, P).",
-)
-ancestral_sample.edited(
-    "same_z_for_all_rows",
-    "torch.randn(n, model.latent_dim, generator=generator)",
-    "torch.randn(model.latent_dim, generator=generator).expand(n, -1)",
-    "All rows have the same z. Each draw tells the story from its beginning, with a z of its own: draw (n, D).",
-)
-ancestral_sample.edited(
-    "uniform_z",
-    "torch.randn(n, model.latent_dim, generator=generator)",
-    "torch.rand(n, model.latent_dim, generator=generator)",
-    "Your z is uniform on [0, 1]: torch.rand. The prior is N(0, I), which is torch.randn.",
-)
-ancestral_sample.edited(
-    "uniform_noise",
-    "torch.randn(n, model.data_dim, generator=generator)",
-    "torch.rand(n, model.data_dim, generator=generator)",
-    "The noise in x is uniform: torch.rand. Gaussian noise is torch.randn, which also has mean 0.",
-)
-ancestral_sample.edited(
-    "generator_ignored",
-    "return z,",
-    "z, noise = torch.randn(z.shape), torch.randn(noise.shape)\n    return z,",
-    "z doesn't come from `generator`, and perhaps the noise in x doesn't either: two generators with the same seed give different draws. "
-    "Hand it to every call that draws.",
-)
-ancestral_sample.edited(
-    "generator_for_z_only",
-    "torch.randn(n, model.data_dim, generator=generator)",
-    "torch.randn(n, model.data_dim)",
-    "z comes from `generator`, but the noise in x doesn't. Hand it to both calls.",
-)
+ancestral_sample.edits("""
+sigma_squared: `model.sigma * noise` → `model.sigma**2 * noise`
+    Your noise in x has standard deviation σ². The variance is σ²; multiply standard normal noise by its square root, σ.
+square_root_of_sigma: `model.sigma * noise` → `model.sigma**0.5 * noise`
+    You take the square root of sigma. `model.sigma` is the standard deviation already: multiply by it as it is.
+noise_not_scaled: `model.sigma * noise` → `noise`
+    The noise in x has standard deviation 1, as it comes from randn. Multiply it by sigma.
+no_noise: ` + model.sigma * noise` → ``
+    You return the decoder's mean Wz + b for x. The story goes on: x itself is drawn around that mean, with noise σ.
+bias_forgotten: ` + model.bias` → ``
+    b is missing: the images scatter around 0 instead of around b.
+same_noise_for_all_pixels: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(n, 1, generator=generator)`
+    All pixels of an image get the same noise. Every one of the P visible numbers has noise of its own: draw (n, P).
+same_noise_for_all_rows: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(model.data_dim, generator=generator)`
+    All draws get the same noise in x: you draw it once, with shape (P,), and it is broadcast. Draw (n, P).
+same_z_for_all_rows: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.randn(model.latent_dim, generator=generator).expand(n, -1)`
+    All rows have the same z. Each draw tells the story from its beginning, with a z of its own: draw (n, D).
+uniform_z: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.rand(n, model.latent_dim, generator=generator)`
+    Your z is uniform on [0, 1]: torch.rand. The prior is N(0, I), which is torch.randn.
+uniform_noise: `torch.randn(n, model.data_dim, generator=generator)` → `torch.rand(n, model.data_dim, generator=generator)`
+    The noise in x is uniform: torch.rand. Gaussian noise is torch.randn, which also has mean 0.
+generator_ignored: `return z,` → `z, noise = torch.randn(z.shape), torch.randn(noise.shape)\n    return z,`
+    z doesn't come from `generator`, and perhaps the noise in x doesn't either: two generators with the same seed give
+    different draws. Hand it to every call that draws.
+generator_for_z_only: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(n, model.data_dim)`
+    z comes from `generator`, but the noise in x doesn't. Hand it to both calls.
+""")
 
 
 @ancestral_sample.mistake("You return x alone. A draw from the joint density is a pair: return z and x, in this order.")
@@ -174,114 +128,45 @@ def by_numpy_seeded_from_torch(model, n, generator=None):
 # --- log_marginal -------------------------------------------------------------------------------------------------------------
 
 log_marginal = Exercise("log_marginal")
-log_marginal.edited(
-    "sigma_not_squared",
-    "model.sigma**2",
-    "model.sigma",
-    "Your covariance has σ on its diagonal where the variance σ² belongs.",
-)
-log_marginal.edited(
-    "noise_forgotten",
-    "+ model.sigma**2 *",
-    "+ 1e-6 *",
-    "The noise is missing from your covariance: Σ = W Wᵀ + σ² I. Without it, Σ has rank D only, and there is no density.",
-)
-log_marginal.edited(
-    "identity_covariance",
-    "model.weight @ model.weight.T + model.sigma**2",
-    "model.sigma**2",
-    "Your covariance is σ² I: that is p(x|z) at z = 0. What z does to x is missing: W Wᵀ.",
-)
-log_marginal.edited(
-    "sigma_of_all_entries",
-    "torch.eye(model.data_dim)",
-    "torch.ones(model.data_dim, model.data_dim)",
-    "You add σ² to all entries of the covariance. The noise of different pixels is independent, so it belongs on the diagonal only: torch.eye.",
-)
-log_marginal.edited(
-    "bias_forgotten",
-    "(x - model.bias)",
-    "x",
-    "The mean is missing: x is distributed around b. Use r = x − b.",
-)
-log_marginal.edited(
-    "half_on_the_squares_only",
-    "-0.5 * (u.pow(2).sum(dim=0) + log_det + model.data_dim * math.log(2 * math.pi))",
-    "-0.5 * u.pow(2).sum(dim=0) - log_det - model.data_dim * math.log(2 * math.pi)",
-    "All three terms carry the ½: the normalising constant is a square root, of (2π)ᴾ·|Σ|.",
-)
-log_marginal.edited(
-    "log_det_of_the_factor",
-    "log_det = 2 * factor",
-    "log_det = factor",
-    "You use log|L|. Since Σ = L Lᵀ, its determinant is that of L squared: log|Σ| = 2·log|L|.",
-)
-log_marginal.edited(
-    "half_forgotten",
-    "-0.5 * (u",
-    "-(u",
-    "This is twice log p(x): the ½ in front is missing.",
-)
-log_marginal.edited(
-    "log_det_sign",
-    "+ log_det",
-    "- log_det",
-    "The sign of log|Σ| is reversed: the wider the distribution, the lower its density.",
-)
-log_marginal.edited(
-    "log_det_forgotten",
-    " + log_det",
-    "",
-    "log|Σ| is missing. It does not depend on x, but it does on the model, and you want to compare models.",
-)
-log_marginal.edited(
-    "two_pi_forgotten",
-    " + model.data_dim * math.log(2 * math.pi)",
-    "",
-    "The constant P·log 2π is missing. Try P = 1, with W = 0 and σ = 1: at x = b, log p(x) is −½·log 2π.",
-)
-log_marginal.edited(
-    "two_pi_once",
-    "model.data_dim * math.log",
-    "math.log",
-    "log 2π counts once for each of the P dimensions of x.",
-)
-log_marginal.edited(
-    "latent_dim_for_data_dim",
-    "model.data_dim * math.log",
-    "model.latent_dim * math.log",
-    "The constant has log 2π once for each dimension of x: P times, not D times.",
-)
-log_marginal.edited(
-    "summed_over_images",
-    "u.pow(2).sum(dim=0) +",
-    "u.pow(2).sum() +",
-    "You sum over the images too. Each row of x keeps its own number: the result is (N,).",
-)
-log_marginal.edited(
-    "summed_over_pixels_of_the_wrong_side",
-    "u.pow(2).sum(dim=0) +",
-    "u.pow(2).sum(dim=1) +",
-    "u is (P, N): the images are its columns. Sum its squares over the pixels, dim 0.",
-)
-log_marginal.edited(
-    "squares_not_whitened",
-    "torch.linalg.solve_triangular(factor, (x - model.bias).T, upper=False)",
-    "(x - model.bias).T",
-    "You take the squares of x − b itself. The exponent is rᵀ Σ⁻¹ r: solve L u = r first.",
-)
-log_marginal.edited(
-    "multiplied_by_the_factor",
-    "torch.linalg.solve_triangular(factor, (x - model.bias).T, upper=False)",
-    "factor @ (x - model.bias).T",
-    "You multiply by L where you have to divide by it: u solves L u = r.",
-)
-log_marginal.edited(
-    "in_place",
-    "(x - model.bias).T",
-    "x.sub_(model.bias).T",
-    "The numbers are right, but you subtract b from the caller's own x. Write x - model.bias, which makes a new tensor.",
-)
+log_marginal.edits("""
+sigma_not_squared: `model.sigma**2` → `model.sigma`
+    Your covariance has σ on its diagonal where the variance σ² belongs.
+noise_forgotten: `+ model.sigma**2 *` → `+ 1e-6 *`
+    The noise is missing from your covariance: Σ = W Wᵀ + σ² I. Without it, Σ has rank D only, and there is no density.
+identity_covariance: `model.weight @ model.weight.T + model.sigma**2` → `model.sigma**2`
+    Your covariance is σ² I: that is p(x|z) at z = 0. What z does to x is missing: W Wᵀ.
+sigma_of_all_entries: `torch.eye(model.data_dim)` → `torch.ones(model.data_dim, model.data_dim)`
+    You add σ² to all entries of the covariance. The noise of different pixels is independent, so it belongs on the
+    diagonal only: torch.eye.
+bias_forgotten: `(x - model.bias)` → `x`
+    The mean is missing: x is distributed around b. Use r = x − b.
+half_on_the_squares_only: `-0.5 * (u.pow(2).sum(dim=0) + log_det + model.data_dim * math.log(2 * math.pi))` → `-0.5 * u.pow(2).sum(dim=0) - log_det - model.data_dim * math.log(2 * math.pi)`
+    All three terms carry the ½: the normalising constant is a square root, of (2π)ᴾ·|Σ|.
+log_det_of_the_factor: `log_det = 2 * factor` → `log_det = factor`
+    You use log|L|. Since Σ = L Lᵀ, its determinant is that of L squared: log|Σ| = 2·log|L|.
+half_forgotten: `-0.5 * (u` → `-(u`
+    This is twice log p(x): the ½ in front is missing.
+log_det_sign: `+ log_det` → `- log_det`
+    The sign of log|Σ| is reversed: the wider the distribution, the lower its density.
+log_det_forgotten: ` + log_det` → ``
+    log|Σ| is missing. It does not depend on x, but it does on the model, and you want to compare models.
+two_pi_forgotten: ` + model.data_dim * math.log(2 * math.pi)` → ``
+    The constant P·log 2π is missing. Try P = 1, with W = 0 and σ = 1: at x = b, log p(x) is −½·log 2π.
+two_pi_once: `model.data_dim * math.log` → `math.log`
+    log 2π counts once for each of the P dimensions of x.
+latent_dim_for_data_dim: `model.data_dim * math.log` → `model.latent_dim * math.log`
+    The constant has log 2π once for each dimension of x: P times, not D times.
+summed_over_images: `u.pow(2).sum(dim=0) +` → `u.pow(2).sum() +`
+    You sum over the images too. Each row of x keeps its own number: the result is (N,).
+summed_over_pixels_of_the_wrong_side: `u.pow(2).sum(dim=0) +` → `u.pow(2).sum(dim=1) +`
+    u is (P, N): the images are its columns. Sum its squares over the pixels, dim 0.
+squares_not_whitened: `torch.linalg.solve_triangular(factor, (x - model.bias).T, upper=False)` → `(x - model.bias).T`
+    You take the squares of x − b itself. The exponent is rᵀ Σ⁻¹ r: solve L u = r first.
+multiplied_by_the_factor: `torch.linalg.solve_triangular(factor, (x - model.bias).T, upper=False)` → `factor @ (x - model.bias).T`
+    You multiply by L where you have to divide by it: u solves L u = r.
+in_place: `(x - model.bias).T` → `x.sub_(model.bias).T`
+    The numbers are right, but you subtract b from the caller's own x. Write x - model.bias, which makes a new tensor.
+""")
 
 
 @log_marginal.mistake(
@@ -389,31 +274,19 @@ def by_eigenvalues_image_by_image(model, x):
 # --- log_mean_exp -------------------------------------------------------------------------------------------------------------
 
 log_mean_exp = Exercise("log_mean_exp")
-log_mean_exp.edited(
-    "not_shifted_back",
-    " + largest.squeeze(dim)",
-    "",
-    "You subtract the largest value and never add it back. It was pulled out of the sum as a factor: outside the log it is a summand.",
-)
-log_mean_exp.edited(
-    "sum_instead_of_mean",
-    ".mean(dim=dim)",
-    ".sum(dim=dim)",
-    "This is log-sum-exp. The mean is the sum divided by K: log K less.",
-)
-log_mean_exp.edited(
-    "nan_where_all_are_infinite",
-    "largest = largest.where(largest.isfinite(), 0.0)",
-    "pass",
-    "Where all values are −∞ you compute −∞ − (−∞), which is NaN. The average there is 0, and its log −∞: "
-    "replace an infinite maximum by 0 before you subtract it.",
-)
-log_mean_exp.edited(
-    "dimension_kept",
-    "+ largest.squeeze(dim)",
-    "+ largest",
-    "Your maximum still has the kept dimension (keepdim) when you add it back, and the shapes broadcast. Squeeze that dimension out first.",
-)
+log_mean_exp.edits("""
+not_shifted_back: ` + largest.squeeze(dim)` → ``
+    You subtract the largest value and never add it back. It was pulled out of the sum as a factor: outside the log it is
+    a summand.
+sum_instead_of_mean: `.mean(dim=dim)` → `.sum(dim=dim)`
+    This is log-sum-exp. The mean is the sum divided by K: log K less.
+nan_where_all_are_infinite: `largest = largest.where(largest.isfinite(), 0.0)` → `pass`
+    Where all values are −∞ you compute −∞ − (−∞), which is NaN. The average there is 0, and its log −∞: replace an
+    infinite maximum by 0 before you subtract it.
+dimension_kept: `+ largest.squeeze(dim)` → `+ largest`
+    Your maximum still has the kept dimension (keepdim) when you add it back, and the shapes broadcast. Squeeze that
+    dimension out first.
+""")
 
 
 @log_mean_exp.mistake(
@@ -554,66 +427,28 @@ def _log_mean(log_values):
     return torch.logsumexp(log_values, 0) - math.log(len(log_values))
 
 
-log_marginal_naive.edited(
-    "bias_forgotten",
-    " + model.bias",
-    "",
-    "The decoder's mean is W z + b; b is missing.",
-)
-log_marginal_naive.edited(
-    "divided_by_variance_twice",
-    "/ model.sigma).pow(2)",
-    "/ model.sigma**2).pow(2)",
-    "You divide x − mean by σ² and square it after that. The exponent is (x − mean)²/σ².",
-)
-log_marginal_naive.edited(
-    "not_divided_by_sigma",
-    "((x - mean[:, None]) / model.sigma)",
-    "(x - mean[:, None])",
-    "The squares are not divided by σ². Only for σ = 1 does that not matter.",
-)
-log_marginal_naive.edited(
-    "half_forgotten",
-    "-0.5 * squares",
-    "-squares",
-    "The ½ in front of the squares is missing.",
-)
-log_marginal_naive.edited(
-    "constant_forgotten",
-    " - constant",
-    "",
-    "The normalising constant is missing. It depends on σ and P, and p(x|z) is no density without it.",
-)
-log_marginal_naive.edited(
-    "sigma_of_the_constant_forgotten",
-    "math.log(model.sigma) + ",
-    "",
-    "log σ is missing from the normalising constant. 2π is not all: the density of N(m, σ²) is divided by σ√(2π).",
-)
-log_marginal_naive.edited(
-    "two_pi_forgotten",
-    " + 0.5 * math.log(2 * math.pi)",
-    "",
-    "The 2π is missing from the normalising constant: ½·log 2π for each of the P pixels.",
-)
-log_marginal_naive.edited(
-    "constant_once",
-    "model.data_dim * (",
-    "(",
-    "The normalising constant counts once for each of the P pixels; you have it once for the whole image.",
-)
-log_marginal_naive.edited(
-    "two_log_sigma",
-    "math.log(model.sigma) +",
-    "2 * math.log(model.sigma) +",
-    "The constant has log σ, that is ½·log σ². You have twice that.",
-)
-log_marginal_naive.edited(
-    "mean_over_pixels",
-    ".sum(dim=2)",
-    ".mean(dim=2)",
-    "You average the squares over the pixels. The log density of independent pixels is the sum of theirs.",
-)
+log_marginal_naive.edits("""
+bias_forgotten: ` + model.bias` → ``
+    The decoder's mean is W z + b; b is missing.
+divided_by_variance_twice: `/ model.sigma).pow(2)` → `/ model.sigma**2).pow(2)`
+    You divide x − mean by σ² and square it after that. The exponent is (x − mean)²/σ².
+not_divided_by_sigma: `((x - mean[:, None]) / model.sigma)` → `(x - mean[:, None])`
+    The squares are not divided by σ². Only for σ = 1 does that not matter.
+half_forgotten: `-0.5 * squares` → `-squares`
+    The ½ in front of the squares is missing.
+constant_forgotten: ` - constant` → ``
+    The normalising constant is missing. It depends on σ and P, and p(x|z) is no density without it.
+sigma_of_the_constant_forgotten: `math.log(model.sigma) + ` → ``
+    log σ is missing from the normalising constant. 2π is not all: the density of N(m, σ²) is divided by σ√(2π).
+two_pi_forgotten: ` + 0.5 * math.log(2 * math.pi)` → ``
+    The 2π is missing from the normalising constant: ½·log 2π for each of the P pixels.
+constant_once: `model.data_dim * (` → `(`
+    The normalising constant counts once for each of the P pixels; you have it once for the whole image.
+two_log_sigma: `math.log(model.sigma) +` → `2 * math.log(model.sigma) +`
+    The constant has log σ, that is ½·log σ². You have twice that.
+mean_over_pixels: `.sum(dim=2)` → `.mean(dim=2)`
+    You average the squares over the pixels. The log density of independent pixels is the sum of theirs.
+""")
 
 
 @log_marginal_naive.mistake(
@@ -772,66 +607,28 @@ def by_numpy_with_images_first(model, x, z):
 # --- log_marginal_importance --------------------------------------------------------------------------------------------------
 
 log_marginal_importance = Exercise("log_marginal_importance")
-log_marginal_importance.edited(
-    "q_forgotten",
-    " - log_q",
-    "",
-    "You don't divide by q(z). The weight is p(x|z)·p(z)/q(z): what q draws too often must count less.",
-)
-log_marginal_importance.edited(
-    "q_multiplied",
-    "- log_q",
-    "+ log_q",
-    "The sign of log q is reversed: the weight is divided by q(z).",
-)
-log_marginal_importance.edited(
-    "prior_forgotten",
-    " + log_prior",
-    "",
-    "p(z) is missing. In the naive estimate it was in the samples; now that z comes from q, it must stand in the weight.",
-)
-log_marginal_importance.edited(
-    "prior_divided",
-    "+ log_prior",
-    "- log_prior",
-    "The sign of log p(z) is reversed: the weight is p(x|z)·p(z)/q(z).",
-)
-log_marginal_importance.edited(
-    "likelihood_forgotten",
-    "log_likelihood + log_prior",
-    "log_prior",
-    "p(x|z) is missing from your weight: it is p(x|z)·p(z)/q(z).",
-)
-log_marginal_importance.edited(
-    "bias_forgotten",
-    " + model.bias",
-    "",
-    "The decoder's mean is W z + b; b is missing.",
-)
-log_marginal_importance.edited(
-    "prior_averaged_over_d",
-    "Normal(0.0, 1.0).log_prob(z).sum(dim=2)",
-    "Normal(0.0, 1.0).log_prob(z).mean(dim=2)",
-    "You average log p(z) over the dimensions. Independent dimensions add up: sum over D.",
-)
-log_marginal_importance.edited(
-    "q_averaged_over_d",
-    "Normal(q_mean, q_std).log_prob(z).sum(dim=2)",
-    "Normal(q_mean, q_std).log_prob(z).mean(dim=2)",
-    "You average log q(z) over the dimensions. Independent dimensions add up: sum over D.",
-)
-log_marginal_importance.edited(
-    "likelihood_averaged_over_p",
-    ".log_prob(x).sum(dim=2)",
-    ".log_prob(x).mean(dim=2)",
-    "You average log p(x|z) over the pixels. Independent pixels add up: sum over P.",
-)
-log_marginal_importance.edited(
-    "variance_to_normal",
-    "model.weight.T + model.bias, model.sigma)",
-    "model.weight.T + model.bias, model.sigma**2)",
-    "You hand σ² to Normal for p(x|z). It wants the standard deviation, which model.sigma is already.",
-)
+log_marginal_importance.edits("""
+q_forgotten: ` - log_q` → ``
+    You don't divide by q(z). The weight is p(x|z)·p(z)/q(z): what q draws too often must count less.
+q_multiplied: `- log_q` → `+ log_q`
+    The sign of log q is reversed: the weight is divided by q(z).
+prior_forgotten: ` + log_prior` → ``
+    p(z) is missing. In the naive estimate it was in the samples; now that z comes from q, it must stand in the weight.
+prior_divided: `+ log_prior` → `- log_prior`
+    The sign of log p(z) is reversed: the weight is p(x|z)·p(z)/q(z).
+likelihood_forgotten: `log_likelihood + log_prior` → `log_prior`
+    p(x|z) is missing from your weight: it is p(x|z)·p(z)/q(z).
+bias_forgotten: ` + model.bias` → ``
+    The decoder's mean is W z + b; b is missing.
+prior_averaged_over_d: `Normal(0.0, 1.0).log_prob(z).sum(dim=2)` → `Normal(0.0, 1.0).log_prob(z).mean(dim=2)`
+    You average log p(z) over the dimensions. Independent dimensions add up: sum over D.
+q_averaged_over_d: `Normal(q_mean, q_std).log_prob(z).sum(dim=2)` → `Normal(q_mean, q_std).log_prob(z).mean(dim=2)`
+    You average log q(z) over the dimensions. Independent dimensions add up: sum over D.
+likelihood_averaged_over_p: `.log_prob(x).sum(dim=2)` → `.log_prob(x).mean(dim=2)`
+    You average log p(x|z) over the pixels. Independent pixels add up: sum over P.
+variance_to_normal: `model.weight.T + model.bias, model.sigma)` → `model.weight.T + model.bias, model.sigma**2)`
+    You hand σ² to Normal for p(x|z). It wants the standard deviation, which model.sigma is already.
+""")
 
 
 def _log_weights(model, x, q_mean, q_std, eps, z=None):
@@ -1049,42 +846,20 @@ def by_numpy(model, x, q_mean, q_std, eps):
 # --- effective_sample_size ----------------------------------------------------------------------------------------------------
 
 effective_sample_size = Exercise("effective_sample_size")
-effective_sample_size.edited(
-    "not_squared",
-    "share.pow(2).sum(dim=0)",
-    "share.sum(dim=0)",
-    "The shares add up to 1, always. It is the sum of their squares that tells even shares from uneven ones.",
-)
-effective_sample_size.edited(
-    "not_inverted",
-    "1 / share.pow(2)",
-    "share.pow(2)",
-    "This is Σw²/(Σw)², the inverse. Turn it round: with K equal weights the result is K.",
-)
-effective_sample_size.edited(
-    "normalised_over_images",
-    "softmax(dim=0)",
-    "softmax(dim=1)",
-    "You normalise over the images, dim 1. Each image has its own K weights, in dim 0.",
-)
-effective_sample_size.edited(
-    "summed_over_images",
-    ".sum(dim=0)",
-    ".sum(dim=1)",
-    "You sum the squares over the images, dim 1. Each image has its own K weights: sum over dim 0, so that (N,) is left.",
-)
-effective_sample_size.edited(
-    "summed_over_everything",
-    ".sum(dim=0)",
-    ".sum()",
-    "You sum over samples and images. Each image has its own effective sample size: (N,).",
-)
-effective_sample_size.edited(
-    "mean_of_squares",
-    ".sum(dim=0)",
-    ".mean(dim=0)",
-    "You average the squares where they are summed, which makes the result K times too large: it could exceed K.",
-)
+effective_sample_size.edits("""
+not_squared: `share.pow(2).sum(dim=0)` → `share.sum(dim=0)`
+    The shares add up to 1, always. It is the sum of their squares that tells even shares from uneven ones.
+not_inverted: `1 / share.pow(2)` → `share.pow(2)`
+    This is Σw²/(Σw)², the inverse. Turn it round: with K equal weights the result is K.
+normalised_over_images: `softmax(dim=0)` → `softmax(dim=1)`
+    You normalise over the images, dim 1. Each image has its own K weights, in dim 0.
+summed_over_images: `.sum(dim=0)` → `.sum(dim=1)`
+    You sum the squares over the images, dim 1. Each image has its own K weights: sum over dim 0, so that (N,) is left.
+summed_over_everything: `.sum(dim=0)` → `.sum()`
+    You sum over samples and images. Each image has its own effective sample size: (N,).
+mean_of_squares: `.sum(dim=0)` → `.mean(dim=0)`
+    You average the squares where they are summed, which makes the result K times too large: it could exceed K.
+""")
 
 
 @effective_sample_size.mistake(
@@ -1197,64 +972,49 @@ def image_by_image(log_weights):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_naive_bias = Exercise("predict_naive_bias")
-predict_naive_bias.wrong_choice(
-    "unbiased",
-    "a",
-    "p̂ is unbiased, its logarithm isn't. The log takes more away for an estimate of half the size than it adds for one of three halves: "
-    "compute log ½ + log 3⁄2.",
-)
-predict_naive_bias.wrong_choice(
-    "too_high",
-    "c",
-    "Try the example of the hint: p̂ is ½ or 3⁄2, each half of the time, and p = 1. What is the average of log ½ and log 3⁄2?",
-)
+predict_naive_bias.wrong_choices("""
+unbiased: a
+    p̂ is unbiased, its logarithm isn't. The log takes more away for an estimate of half the size than it adds for one of
+    three halves: compute log ½ + log 3⁄2.
+too_high: c
+    Try the example of the hint: p̂ is ½ or 3⁄2, each half of the time, and p = 1. What is the average of log ½ and log
+    3⁄2?
+""")
 
 predict_naive_growth = Exercise("predict_naive_growth")
-predict_naive_growth.wrong_choice(
-    "independent_of_dimension",
-    "a",
-    "It is true that the error falls as 1/√K whatever the dimension. But what it falls *from* is the spread of a single p(x|z)/p(x), "
-    "and that is a product of D random factors.",
-)
-predict_naive_growth.wrong_choice(
-    "cancels",
-    "b",
-    "Errors that are added may cancel. Here D factors are multiplied: for a sample to count, all of its dimensions have to fit at once.",
-)
+predict_naive_growth.wrong_choices("""
+independent_of_dimension: a
+    It is true that the error falls as 1/√K whatever the dimension. But what it falls *from* is the spread of a single
+    p(x|z)/p(x), and that is a product of D random factors.
+cancels: b
+    Errors that are added may cancel. Here D factors are multiplied: for a sample to count, all of its dimensions have to
+    fit at once.
+""")
 
 predict_perfect_ess = Exercise("predict_perfect_ess")
-predict_perfect_ess.wrong_choice(
-    "one",
-    1,
-    "One sample is enough for the exact answer, that is true. But the effective sample size asks how evenly the weight is spread. "
-    "Under the posterior every sample has the same weight.",
-)
+predict_perfect_ess.wrong_choices("""
+one: 1
+    One sample is enough for the exact answer, that is true. But the effective sample size asks how evenly the weight is
+    spread. Under the posterior every sample has the same weight.
+""")
 predict_perfect_ess.wrong_choice(
     "a_share",
     1 / 50,
     "That is each sample's share of the weight. The effective sample size is a number of samples.",
 )
-predict_perfect_ess.wrong_choice(
-    "square",
-    2500,
-    "The numerator is (50·w)², and the denominator 50·w². Which factor is left?",
-)
-predict_perfect_ess.wrong_choice(
-    "none",
-    0,
-    "It is never below 1. With q the posterior, all 50 weights are equal to p(x): put 50 equal numbers into the formula.",
-)
+predict_perfect_ess.wrong_choices("""
+square: 2500
+    The numerator is (50·w)², and the denominator 50·w². Which factor is left?
+none: 0
+    It is never below 1. With q the posterior, all 50 weights are equal to p(x): put 50 equal numbers into the formula.
+""")
 
 predict_proposal_width = Exercise("predict_proposal_width")
-predict_proposal_width.wrong_choice(
-    "the_wide_one",
-    "b",
-    "Most of its samples are wasted, indeed, but of 1000 enough are left, and they cover everything that matters. "
-    "What does the narrow q never see?",
-)
-predict_proposal_width.wrong_choice(
-    "both_alike",
-    "c",
-    "The effective sample sizes are alike, and the errors are not. Too wide means many weights near 0, which is harmless; "
-    "too narrow means rare weights that are huge, and that don't turn up.",
-)
+predict_proposal_width.wrong_choices("""
+the_wide_one: b
+    Most of its samples are wasted, indeed, but of 1000 enough are left, and they cover everything that matters. What
+    does the narrow q never see?
+both_alike: c
+    The effective sample sizes are alike, and the errors are not. Too wide means many weights near 0, which is harmless;
+    too narrow means rare weights that are huge, and that don't turn up.
+""")

@@ -17,58 +17,44 @@ LOG_2PI = math.log(2 * math.pi)
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_no_entropy = Exercise("predict_no_entropy")
-predict_no_entropy.wrong_choice(
-    "posterior",
-    "a",
-    "The entropy depends on v, so it does more than move the bound up or down: it is the only term that rewards width. "
-    "What is left is an average of log p(x, z). How do you make an average of a function as large as possible?",
-)
-predict_no_entropy.wrong_choice(
-    "prior",
-    "b",
-    "log p(x|z) is still in log p(x, z), and it knows the image. What is missing is the reward for being spread out. "
-    "Which q makes the average of a function as large as possible?",
-)
+predict_no_entropy.wrong_choices("""
+posterior: a
+    The entropy depends on v, so it does more than move the bound up or down: it is the only term that rewards width.
+    What is left is an average of log p(x, z). How do you make an average of a function as large as possible?
+prior: b
+    log p(x|z) is still in log p(x, z), and it knows the image. What is missing is the reward for being spread out. Which
+    q makes the average of a function as large as possible?
+""")
 
 predict_larger_elbo = Exercise("predict_larger_elbo")
-predict_larger_elbo.wrong_choice(
-    "wide",
-    "a",
-    "A covers the posterior, but much of its mass lies where the posterior has almost none, and log q − log p(z|x) is large there. "
-    "The average is taken under q: an uncovered part of the posterior costs little, mass in the wrong place much.",
-)
-predict_larger_elbo.wrong_choice(
-    "shifted",
-    "c",
-    "C has the right shape, but its right half lies where the posterior falls off fast. "
-    "Compare with B: everywhere that B has mass, the posterior has some, too.",
-)
+predict_larger_elbo.wrong_choices("""
+wide: a
+    A covers the posterior, but much of its mass lies where the posterior has almost none, and log q − log p(z|x) is
+    large there. The average is taken under q: an uncovered part of the posterior costs little, mass in the wrong place
+    much.
+shifted: c
+    C has the right shape, but its right half lies where the posterior falls off fast. Compare with B: everywhere that B
+    has mass, the posterior has some, too.
+""")
 
 predict_elbo_samples = Exercise("predict_elbo_samples")
-predict_elbo_samples.wrong_choice(
-    "rises",
-    "a",
-    "That would be so for the logarithm of the average weight. Here you average logarithms, and the expectation of an average "
-    "is the expectation of one: the gap to log p(x) belongs to q, not to K.",
-)
-predict_elbo_samples.wrong_choice(
-    "falls",
-    "c",
-    "One sample is no more optimistic than a hundred: each log weight has the same expectation, and so has their average.",
-)
+predict_elbo_samples.wrong_choices("""
+rises: a
+    That would be so for the logarithm of the average weight. Here you average logarithms, and the expectation of an
+    average is the expectation of one: the gap to log p(x) belongs to q, not to K.
+falls: c
+    One sample is no more optimistic than a hundred: each log weight has the same expectation, and so has their average.
+""")
 
 predict_diagonal = Exercise("predict_diagonal")
-predict_diagonal.wrong_choice(
-    "marginal",
-    "a",
-    "That is the q that matches each dimension's variance. But it puts much of its mass beside the narrow ridge of the posterior, "
-    "and the average of log q − log p(z|x) is taken under q.",
-)
-predict_diagonal.wrong_choice(
-    "wider",
-    "c",
-    "Covering is what the other direction of the KL would ask for. Here the average is taken under q, and mass outside the posterior is what costs.",
-)
+predict_diagonal.wrong_choices("""
+marginal: a
+    That is the q that matches each dimension's variance. But it puts much of its mass beside the narrow ridge of the
+    posterior, and the average of log q − log p(z|x) is taken under q.
+wider: c
+    Covering is what the other direction of the KL would ask for. Here the average is taken under q, and mass outside the
+    posterior is what costs.
+""")
 
 # --- derivation_1d ------------------------------------------------------------------------------------------------------------
 
@@ -569,102 +555,44 @@ def by_completing_the_square(*_):
 # --- expected_log_likelihood --------------------------------------------------------------------------------------------------
 
 expected_log_likelihood = Exercise("expected_log_likelihood")
-expected_log_likelihood.edited(
-    "log_likelihood_at_the_mean",
-    "residual.pow(2).sum(dim=1) + spread",
-    "residual.pow(2).sum(dim=1)",
-    "This is log p(x | z = mu). z varies around mu, and that costs: add the variances times the squared lengths of W's columns.",
-)
-expected_log_likelihood.edited(
-    "std_for_variance",
-    "logvar.exp() @",
-    "logvar.mul(0.5).exp() @",
-    "You use the standard deviation exp(½·logvar) where q's variance exp(logvar) belongs.",
-)
-expected_log_likelihood.edited(
-    "logvar_as_log_std",
-    "logvar.exp() @",
-    "logvar.mul(2).exp() @",
-    "You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).",
-)
-expected_log_likelihood.edited(
-    "logvar_as_variance",
-    "logvar.exp() @",
-    "logvar @",
-    "logvar itself stands where the variance belongs: exponentiate it first.",
-)
-expected_log_likelihood.edited(
-    "constant_missing",
-    "constant + (",
-    "(",
-    "The normalising constant −P/2·log(2πσ²) is missing. It doesn't move the best q, but without it nothing adds up to log p(x).",
-)
-expected_log_likelihood.edited(
-    "two_pi_missing",
-    "math.log(2 * math.pi * variance)",
-    "math.log(variance)",
-    "The 2π is missing from the normalising constant: all constants count.",
-)
-expected_log_likelihood.edited(
-    "noise_missing_in_constant",
-    "math.log(2 * math.pi * variance)",
-    "math.log(2 * math.pi)",
-    "σ is missing from the normalising constant: −P/2·log(2πσ²).",
-)
-expected_log_likelihood.edited(
-    "constant_of_one_pixel",
-    "model.data_dim * ",
-    "",
-    "The normalising constant is there once. Each of the P pixels has one: P/2·log(2πσ²).",
-)
-expected_log_likelihood.edited(
-    "constant_times_latents",
-    "model.data_dim * ",
-    "model.latent_dim * ",
-    "The normalising constant is counted once for each latent dimension. x has P pixels: P/2·log(2πσ²).",
-)
-expected_log_likelihood.edited(
-    "sigma_not_squared",
-    "model.sigma**2",
-    "model.sigma",
-    "You use model.sigma as a variance. It is a standard deviation: square it.",
-)
-expected_log_likelihood.edited(
-    "half_forgotten",
-    "-0.5 * (constant",
-    "-(constant",
-    "This is twice what it should be: the ½ of the Gaussian's exponent and of its normalising constant is missing.",
-)
-expected_log_likelihood.edited(
-    "wrong_sign", "-0.5", "0.5", "The sign is reversed: a log-likelihood falls with the squared distance."
-)
-expected_log_likelihood.edited(
-    "bias_forgotten", "x - model.bias - mu", "x - mu", "The bias b is missing: the mean of x given z is Wz + b."
-)
-expected_log_likelihood.edited(
-    "summed_over_rows",
-    "return -0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)",
-    "return (-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)).sum()",
-    "You sum over the rows. Each image keeps its own number: (N,).",
-)
-expected_log_likelihood.edited(
-    "averaged_over_rows",
-    "return -0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)",
-    "return (-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)).mean()",
-    "You average over the rows. Each image keeps its own number: (N,).",
-)
-expected_log_likelihood.edited(
-    "mean_over_pixels",
-    "residual.pow(2).sum(dim=1)",
-    "residual.pow(2).mean(dim=1)",
-    "You average the squared errors over the pixels. Log densities of independent pixels add up: sum over P.",
-)
-expected_log_likelihood.edited(
-    "spread_not_divided",
-    "(residual.pow(2).sum(dim=1) + spread) / variance",
-    "residual.pow(2).sum(dim=1) / variance + spread",
-    "Only the squared distance is divided by σ². The spread of z is part of the same average, so it is divided, too.",
-)
+expected_log_likelihood.edits("""
+log_likelihood_at_the_mean: `residual.pow(2).sum(dim=1) + spread` → `residual.pow(2).sum(dim=1)`
+    This is log p(x | z = mu). z varies around mu, and that costs: add the variances times the squared lengths of W's
+    columns.
+std_for_variance: `logvar.exp() @` → `logvar.mul(0.5).exp() @`
+    You use the standard deviation exp(½·logvar) where q's variance exp(logvar) belongs.
+logvar_as_log_std: `logvar.exp() @` → `logvar.mul(2).exp() @`
+    You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).
+logvar_as_variance: `logvar.exp() @` → `logvar @`
+    logvar itself stands where the variance belongs: exponentiate it first.
+constant_missing: `constant + (` → `(`
+    The normalising constant −P/2·log(2πσ²) is missing. It doesn't move the best q, but without it nothing adds up to log
+    p(x).
+two_pi_missing: `math.log(2 * math.pi * variance)` → `math.log(variance)`
+    The 2π is missing from the normalising constant: all constants count.
+noise_missing_in_constant: `math.log(2 * math.pi * variance)` → `math.log(2 * math.pi)`
+    σ is missing from the normalising constant: −P/2·log(2πσ²).
+constant_of_one_pixel: `model.data_dim * ` → ``
+    The normalising constant is there once. Each of the P pixels has one: P/2·log(2πσ²).
+constant_times_latents: `model.data_dim * ` → `model.latent_dim * `
+    The normalising constant is counted once for each latent dimension. x has P pixels: P/2·log(2πσ²).
+sigma_not_squared: `model.sigma**2` → `model.sigma`
+    You use model.sigma as a variance. It is a standard deviation: square it.
+half_forgotten: `-0.5 * (constant` → `-(constant`
+    This is twice what it should be: the ½ of the Gaussian's exponent and of its normalising constant is missing.
+wrong_sign: `-0.5` → `0.5`
+    The sign is reversed: a log-likelihood falls with the squared distance.
+bias_forgotten: `x - model.bias - mu` → `x - mu`
+    The bias b is missing: the mean of x given z is Wz + b.
+summed_over_rows: `return -0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)` → `return (-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)).sum()`
+    You sum over the rows. Each image keeps its own number: (N,).
+averaged_over_rows: `return -0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)` → `return (-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)).mean()`
+    You average over the rows. Each image keeps its own number: (N,).
+mean_over_pixels: `residual.pow(2).sum(dim=1)` → `residual.pow(2).mean(dim=1)`
+    You average the squared errors over the pixels. Log densities of independent pixels add up: sum over P.
+spread_not_divided: `(residual.pow(2).sum(dim=1) + spread) / variance` → `residual.pow(2).sum(dim=1) / variance + spread`
+    Only the squared distance is divided by σ². The spread of z is part of the same average, so it is divided, too.
+""")
 
 
 @expected_log_likelihood.mistake(
@@ -742,120 +670,52 @@ def by_sigma_points(model, x, mu, logvar):
 # --- elbo ---------------------------------------------------------------------------------------------------------------------
 
 elbo = Exercise("elbo")
-elbo.edited(
-    "kl_added",
-    "+ minus_kl",
-    "- minus_kl",
-    "The KL to the prior is added. It is a cost: reconstruction *minus* KL.",
-)
-elbo.edited(
-    "reconstruction_alone", " + minus_kl", "", "This is the reconstruction alone. The log prior and q's entropy are missing."
-)
-elbo.edited(
-    "reconstruction_missing",
-    "expected_log_likelihood(model, x, mu, logvar) + minus_kl",
-    "minus_kl",
-    "This is only minus the KL to the prior: the expected log-likelihood is missing.",
-)
-elbo.edited(
-    "half_forgotten", "0.5 * (1 + logvar", "(1 + logvar", "Log prior and entropy are there twice: each of them carries a ½."
-)
-elbo.edited(
-    "entropy_constant_missing",
-    "(1 + logvar",
-    "(logvar",
-    "The ½ of each dimension's entropy is missing: E_q[(z − μ)²/(2v)] = ½, so H(q) = ½·log(2πv) + ½ in each dimension.",
-)
-elbo.edited(
-    "std_for_variance",
-    "logvar.exp()",
-    "logvar.mul(0.5).exp()",
-    "In the log prior you add the standard deviation exp(½·logvar). E_q[z²] is μ² plus the variance exp(logvar).",
-)
-elbo.edited(
-    "prior_at_the_mean",
-    " - logvar.exp()",
-    "",
-    "In the log prior the variance is missing: E_q[z²] is μ² plus exp(logvar).",
-)
-elbo.edited(
-    "prior_without_mean", " - mu.pow(2)", "", "In the log prior the mean is missing: E_q[z²] is μ² plus exp(logvar)."
-)
-elbo.edited(
-    "mu_not_squared", "mu.pow(2)", "mu", "μ stands without its square in the log prior: E_q[z²] is μ² plus exp(logvar)."
-)
-elbo.edited(
-    "mean_over_dimensions",
-    ".sum(dim=1)",
-    ".mean(dim=1)",
-    "You average log prior and entropy over the latent dimensions. Independent dimensions add up: sum over D.",
-)
-elbo.edited(
-    "entropy_subtracted",
-    "1 + logvar -",
-    "-1 - logvar -",
-    "The entropy has the wrong sign: ELBO = E_q[log p(x, z)] + H(q). A wider q has more entropy, and that counts in its favour.",
-)
-elbo.edited(
-    "entropy_missing",
-    "1 + logvar - mu.pow(2) - logvar.exp()",
-    "-mu.pow(2) - logvar.exp() - math.log(2 * math.pi)",
-    "The entropy of q is missing: this is E_q[log p(x, z)] alone, and a needle would maximise it.",
-)
-elbo.edited(
-    "prior_missing",
-    "1 + logvar - mu.pow(2) - logvar.exp()",
-    "1 + logvar + math.log(2 * math.pi)",
-    "The log prior is missing: reconstruction plus entropy, and nothing holds q near the prior.",
-)
-elbo.edited(
-    "entropy_without_half",
-    "1 + logvar -",
-    "1 + 2 * logvar -",
-    "In the entropy the ½ before logvar is lost: H(q) = ½·log(2πv) + ½, and log v is logvar.",
-)
-elbo.edited(
-    "entropy_halved_twice",
-    "1 + logvar -",
-    "1 + 0.5 * logvar -",
-    "In the entropy logvar is halved twice: H(q) = ½·log(2πv) + ½ with the variance v under the logarithm, and log v is logvar.",
-)
-elbo.edited(
-    "two_pi_left_over",
-    "1 + logvar -",
-    "1 + logvar + math.log(2 * math.pi) -",
-    "A ½·log(2π) is left over in each latent dimension. The entropy has one and the log prior has one with the other sign.",
-)
-elbo.edited(
-    "two_pi_lost",
-    "1 + logvar -",
-    "1 + logvar - math.log(2 * math.pi) -",
-    "A ½·log(2π) is missing in each latent dimension. The log prior has one and the entropy has one with the other sign.",
-)
-elbo.edited(
-    "averaged_over_rows",
-    "return expected_log_likelihood(model, x, mu, logvar) + minus_kl",
-    "return (expected_log_likelihood(model, x, mu, logvar) + minus_kl).mean()",
-    "You average over the rows. Each image keeps its own ELBO: (N,).",
-)
-elbo.edited(
-    "summed_over_rows",
-    "return expected_log_likelihood(model, x, mu, logvar) + minus_kl",
-    "return (expected_log_likelihood(model, x, mu, logvar) + minus_kl).sum()",
-    "You sum over the rows. Each image keeps its own ELBO: (N,).",
-)
-elbo.edited(
-    "kl_of_all_rows",
-    ".sum(dim=1)",
-    ".sum()",
-    "You sum log prior and entropy over everything, so that each image pays for all of them. Sum over D only.",
-)
-elbo.edited(
-    "minus_elbo",
-    "return expected_log_likelihood(model, x, mu, logvar) + minus_kl",
-    "return -(expected_log_likelihood(model, x, mu, logvar) + minus_kl)",
-    "This is minus the ELBO, the loss that training minimises. The ELBO itself is asked for.",
-)
+elbo.edits("""
+kl_added: `+ minus_kl` → `- minus_kl`
+    The KL to the prior is added. It is a cost: reconstruction *minus* KL.
+reconstruction_alone: ` + minus_kl` → ``
+    This is the reconstruction alone. The log prior and q's entropy are missing.
+reconstruction_missing: `expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `minus_kl`
+    This is only minus the KL to the prior: the expected log-likelihood is missing.
+half_forgotten: `0.5 * (1 + logvar` → `(1 + logvar`
+    Log prior and entropy are there twice: each of them carries a ½.
+entropy_constant_missing: `(1 + logvar` → `(logvar`
+    The ½ of each dimension's entropy is missing: E_q[(z − μ)²/(2v)] = ½, so H(q) = ½·log(2πv) + ½ in each dimension.
+std_for_variance: `logvar.exp()` → `logvar.mul(0.5).exp()`
+    In the log prior you add the standard deviation exp(½·logvar). E_q[z²] is μ² plus the variance exp(logvar).
+prior_at_the_mean: ` - logvar.exp()` → ``
+    In the log prior the variance is missing: E_q[z²] is μ² plus exp(logvar).
+prior_without_mean: ` - mu.pow(2)` → ``
+    In the log prior the mean is missing: E_q[z²] is μ² plus exp(logvar).
+mu_not_squared: `mu.pow(2)` → `mu`
+    μ stands without its square in the log prior: E_q[z²] is μ² plus exp(logvar).
+mean_over_dimensions: `.sum(dim=1)` → `.mean(dim=1)`
+    You average log prior and entropy over the latent dimensions. Independent dimensions add up: sum over D.
+entropy_subtracted: `1 + logvar -` → `-1 - logvar -`
+    The entropy has the wrong sign: ELBO = E_q[log p(x, z)] + H(q). A wider q has more entropy, and that counts in its
+    favour.
+entropy_missing: `1 + logvar - mu.pow(2) - logvar.exp()` → `-mu.pow(2) - logvar.exp() - math.log(2 * math.pi)`
+    The entropy of q is missing: this is E_q[log p(x, z)] alone, and a needle would maximise it.
+prior_missing: `1 + logvar - mu.pow(2) - logvar.exp()` → `1 + logvar + math.log(2 * math.pi)`
+    The log prior is missing: reconstruction plus entropy, and nothing holds q near the prior.
+entropy_without_half: `1 + logvar -` → `1 + 2 * logvar -`
+    In the entropy the ½ before logvar is lost: H(q) = ½·log(2πv) + ½, and log v is logvar.
+entropy_halved_twice: `1 + logvar -` → `1 + 0.5 * logvar -`
+    In the entropy logvar is halved twice: H(q) = ½·log(2πv) + ½ with the variance v under the logarithm, and log v is
+    logvar.
+two_pi_left_over: `1 + logvar -` → `1 + logvar + math.log(2 * math.pi) -`
+    A ½·log(2π) is left over in each latent dimension. The entropy has one and the log prior has one with the other sign.
+two_pi_lost: `1 + logvar -` → `1 + logvar - math.log(2 * math.pi) -`
+    A ½·log(2π) is missing in each latent dimension. The log prior has one and the entropy has one with the other sign.
+averaged_over_rows: `return expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `return (expected_log_likelihood(model, x, mu, logvar) + minus_kl).mean()`
+    You average over the rows. Each image keeps its own ELBO: (N,).
+summed_over_rows: `return expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `return (expected_log_likelihood(model, x, mu, logvar) + minus_kl).sum()`
+    You sum over the rows. Each image keeps its own ELBO: (N,).
+kl_of_all_rows: `.sum(dim=1)` → `.sum()`
+    You sum log prior and entropy over everything, so that each image pays for all of them. Sum over D only.
+minus_elbo: `return expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `return -(expected_log_likelihood(model, x, mu, logvar) + minus_kl)`
+    This is minus the ELBO, the loss that training minimises. The ELBO itself is asked for.
+""")
 
 
 @elbo.mistake(
@@ -910,88 +770,42 @@ def in_float64_by_rows(model, x, mu, logvar):
 # --- elbo_monte_carlo ---------------------------------------------------------------------------------------------------------
 
 elbo_monte_carlo = Exercise("elbo_monte_carlo")
-elbo_monte_carlo.edited(
-    "log_q_added", "- log_q", "+ log_q", "log q is added. The log weight is log p(x, z) − log q(z): subtract it."
-)
-elbo_monte_carlo.edited(
-    "log_q_missing", " - log_q", "", "log q is missing: this estimates E_q[log p(x, z)], without the entropy."
-)
-elbo_monte_carlo.edited(
-    "prior_missing", " + log_prior", "", "The log prior is missing: log p(x, z) = log p(x|z) + log p(z)."
-)
-elbo_monte_carlo.edited(
-    "prior_subtracted",
-    "+ log_prior",
-    "- log_prior",
-    "The log prior has the wrong sign: log p(x, z) = log p(x|z) + log p(z).",
-)
-elbo_monte_carlo.edited(
-    "likelihood_alone",
-    "(log_likelihood + log_prior - log_q)",
-    "log_likelihood",
-    "This is the reconstruction alone: log p(z) and −log q(z) at the samples are missing.",
-)
-elbo_monte_carlo.edited(
-    "logvar_as_log_std",
-    "(0.5 * logvar).exp()",
-    "logvar.exp()",
-    "You use exp(logvar), the variance, as a standard deviation. The standard deviation is exp(½·logvar).",
-)
-elbo_monte_carlo.edited(
-    "samples_with_variance",
-    "mu + std * eps",
-    "mu + logvar.exp() * eps",
-    "The samples are spread with the variance. z = mu + √v·eps, with the standard deviation exp(½·logvar).",
-)
-elbo_monte_carlo.edited(
-    "log_q_with_variance",
-    "log_q = Normal(mu, std)",
-    "log_q = Normal(mu, std**2)",
-    "In log q you hand the variance to Normal, which wants the standard deviation.",
-)
-elbo_monte_carlo.edited(
-    "noise_squared",
-    "model.bias, model.sigma)",
-    "model.bias, model.sigma**2)",
-    "In log p(x|z) you hand σ² to Normal, which wants the standard deviation σ.",
-)
-elbo_monte_carlo.edited(
-    "summed_over_samples", ".mean(dim=0)", ".sum(dim=0)", "You sum over the K samples. The estimate is their mean."
-)
-elbo_monte_carlo.edited(
-    "log_mean_exp",
-    ".mean(dim=0)",
-    ".logsumexp(dim=0) - math.log(len(eps))",
-    "This is the logarithm of the average weight, another bound (lesson 13). The ELBO is the average of the log weights.",
-)
-elbo_monte_carlo.edited(
-    "averaged_over_rows",
-    ".mean(dim=0)",
-    ".mean()",
-    "You average over the rows, too. Each image keeps its own estimate: (N,).",
-)
-elbo_monte_carlo.edited(
-    "samples_not_averaged", ".mean(dim=0)", "", "These are the single log weights, (K, N). Average them over the K samples."
-)
-elbo_monte_carlo.edited(
-    "averaged_over_images_instead",
-    ".mean(dim=0)",
-    ".mean(dim=1)",
-    "You average over dimension 1, the images. The K samples lead: average over dimension 0.",
-)
-elbo_monte_carlo.edited("bias_forgotten", " + model.bias", "", "The bias b is missing: the mean of x given z is Wz + b.")
-elbo_monte_carlo.edited(
-    "mean_over_pixels",
-    ".log_prob(x).sum(dim=2)",
-    ".log_prob(x).mean(dim=2)",
-    "You average log p(x|z) over the pixels. Log densities of independent pixels add up: sum over P.",
-)
-elbo_monte_carlo.edited(
-    "likelihood_at_the_mean",
-    "Normal(z @ model",
-    "Normal((mu + 0 * z) @ model",
-    "The log-likelihood is taken at mu. It belongs to the samples z, like the other two terms.",
-)
+elbo_monte_carlo.edits("""
+log_q_added: `- log_q` → `+ log_q`
+    log q is added. The log weight is log p(x, z) − log q(z): subtract it.
+log_q_missing: ` - log_q` → ``
+    log q is missing: this estimates E_q[log p(x, z)], without the entropy.
+prior_missing: ` + log_prior` → ``
+    The log prior is missing: log p(x, z) = log p(x|z) + log p(z).
+prior_subtracted: `+ log_prior` → `- log_prior`
+    The log prior has the wrong sign: log p(x, z) = log p(x|z) + log p(z).
+likelihood_alone: `(log_likelihood + log_prior - log_q)` → `log_likelihood`
+    This is the reconstruction alone: log p(z) and −log q(z) at the samples are missing.
+logvar_as_log_std: `(0.5 * logvar).exp()` → `logvar.exp()`
+    You use exp(logvar), the variance, as a standard deviation. The standard deviation is exp(½·logvar).
+samples_with_variance: `mu + std * eps` → `mu + logvar.exp() * eps`
+    The samples are spread with the variance. z = mu + √v·eps, with the standard deviation exp(½·logvar).
+log_q_with_variance: `log_q = Normal(mu, std)` → `log_q = Normal(mu, std**2)`
+    In log q you hand the variance to Normal, which wants the standard deviation.
+noise_squared: `model.bias, model.sigma)` → `model.bias, model.sigma**2)`
+    In log p(x|z) you hand σ² to Normal, which wants the standard deviation σ.
+summed_over_samples: `.mean(dim=0)` → `.sum(dim=0)`
+    You sum over the K samples. The estimate is their mean.
+log_mean_exp: `.mean(dim=0)` → `.logsumexp(dim=0) - math.log(len(eps))`
+    This is the logarithm of the average weight, another bound (lesson 13). The ELBO is the average of the log weights.
+averaged_over_rows: `.mean(dim=0)` → `.mean()`
+    You average over the rows, too. Each image keeps its own estimate: (N,).
+samples_not_averaged: `.mean(dim=0)` → ``
+    These are the single log weights, (K, N). Average them over the K samples.
+averaged_over_images_instead: `.mean(dim=0)` → `.mean(dim=1)`
+    You average over dimension 1, the images. The K samples lead: average over dimension 0.
+bias_forgotten: ` + model.bias` → ``
+    The bias b is missing: the mean of x given z is Wz + b.
+mean_over_pixels: `.log_prob(x).sum(dim=2)` → `.log_prob(x).mean(dim=2)`
+    You average log p(x|z) over the pixels. Log densities of independent pixels add up: sum over P.
+likelihood_at_the_mean: `Normal(z @ model` → `Normal((mu + 0 * z) @ model`
+    The log-likelihood is taken at mu. It belongs to the samples z, like the other two terms.
+""")
 
 
 @elbo_monte_carlo.mistake(
@@ -1070,89 +884,38 @@ def flattened_in_float64(model, x, mu, logvar, eps):
 # --- posterior ----------------------------------------------------------------------------------------------------------------
 
 posterior = Exercise("posterior")
-posterior.edited(
-    "prior_forgotten",
-    "torch.eye(model.latent_dim) +",
-    "1e-6 * torch.eye(model.latent_dim) +",
-    "The prior is missing: without the I in the precision this is least squares, which trusts the image alone.",
-)
-posterior.edited("bias_forgotten", "(x - model.bias)", "x", "The bias b is missing from the mean: what z explains is x − b.")
-posterior.edited(
-    "sigma_not_squared",
-    "model.sigma**2",
-    "model.sigma",
-    "You use model.sigma as a variance. It is a standard deviation: the precision is I + WᵀW/σ².",
-)
-posterior.edited(
-    "noise_missing_in_mean",
-    " @ cov / variance, cov",
-    " @ cov, cov",
-    "The covariance is right. In the mean the 1/σ² is missing: S⁻¹·mean = Wᵀ(x − b)/σ².",
-)
-posterior.edited(
-    "noise_missing_in_precision",
-    "model.weight.T @ model.weight / variance",
-    "model.weight.T @ model.weight",
-    "In the precision the 1/σ² is missing: S⁻¹ = I + WᵀW/σ².",
-)
-posterior.edited(
-    "noise_missing_everywhere",
-    "variance = model.sigma**2",
-    "variance = 1.0",
-    "The noise σ plays no part in your result. The noisier the image, the nearer to the prior the posterior must be.",
-)
-posterior.edited(
-    "precision_returned",
-    "@ cov / variance, cov",
-    "@ cov / variance, precision",
-    "The second result is the precision S⁻¹. Asked for is its inverse, the covariance.",
-)
-posterior.edited(
-    "covariance_missing_in_mean",
-    "@ model.weight @ cov / variance",
-    "@ model.weight / variance",
-    "This is S⁻¹·mean, the coefficient of the term with one z. Multiply it by the covariance S.",
-)
-posterior.edited(
-    "precision_in_mean",
-    "@ cov / variance, cov",
-    "@ precision / variance, cov",
-    "In the mean you multiply by the precision. S⁻¹·mean = Wᵀ(x − b)/σ²: to solve for the mean, multiply by S.",
-)
-posterior.edited(
-    "swapped", "return (x - model.bias) @ model.weight @ cov / variance, cov", "return cov, (x - model.bias) @ model.weight @ cov / variance",
-    "The two results are in the wrong order: the mean first, then the covariance.",
-)  # fmt: skip
-posterior.edited(
-    "diagonal_only",
-    "@ cov / variance, cov",
-    "@ cov / variance, cov.diagonal()",
-    "The second result holds only the variances. Asked for is the whole covariance, (D, D).",
-)
-posterior.edited(
-    "one_covariance_a_row",
-    "@ cov / variance, cov",
-    "@ cov / variance, cov.expand(len(x), -1, -1)",
-    "You return a covariance for each image. x has no part in it: one, of shape (D, D), is asked for.",
-)
-posterior.edited(
-    "off_diagonal_dropped",
-    "torch.linalg.inv(precision)",
-    "torch.diag(1 / precision.diagonal())",
-    "You invert only the diagonal of the precision. WᵀW also couples different dimensions: invert the whole matrix.",
-)
-posterior.edited(
-    "entrywise_inverse",
-    "torch.linalg.inv(precision)",
-    "1 / precision",
-    "You take one over each entry. The inverse of a matrix is something else: torch.linalg.inv.",
-)
-posterior.edited(
-    "cholesky_returned",
-    "@ cov / variance, cov",
-    "@ cov / variance, torch.linalg.cholesky(cov)",
-    "The second result is a Cholesky factor, a square root of the covariance. Asked for is the covariance itself.",
-)
+posterior.edits("""
+prior_forgotten: `torch.eye(model.latent_dim) +` → `1e-6 * torch.eye(model.latent_dim) +`
+    The prior is missing: without the I in the precision this is least squares, which trusts the image alone.
+bias_forgotten: `(x - model.bias)` → `x`
+    The bias b is missing from the mean: what z explains is x − b.
+sigma_not_squared: `model.sigma**2` → `model.sigma`
+    You use model.sigma as a variance. It is a standard deviation: the precision is I + WᵀW/σ².
+noise_missing_in_mean: ` @ cov / variance, cov` → ` @ cov, cov`
+    The covariance is right. In the mean the 1/σ² is missing: S⁻¹·mean = Wᵀ(x − b)/σ².
+noise_missing_in_precision: `model.weight.T @ model.weight / variance` → `model.weight.T @ model.weight`
+    In the precision the 1/σ² is missing: S⁻¹ = I + WᵀW/σ².
+noise_missing_everywhere: `variance = model.sigma**2` → `variance = 1.0`
+    The noise σ plays no part in your result. The noisier the image, the nearer to the prior the posterior must be.
+precision_returned: `@ cov / variance, cov` → `@ cov / variance, precision`
+    The second result is the precision S⁻¹. Asked for is its inverse, the covariance.
+covariance_missing_in_mean: `@ model.weight @ cov / variance` → `@ model.weight / variance`
+    This is S⁻¹·mean, the coefficient of the term with one z. Multiply it by the covariance S.
+precision_in_mean: `@ cov / variance, cov` → `@ precision / variance, cov`
+    In the mean you multiply by the precision. S⁻¹·mean = Wᵀ(x − b)/σ²: to solve for the mean, multiply by S.
+swapped: `return (x - model.bias) @ model.weight @ cov / variance, cov` → `return cov, (x - model.bias) @ model.weight @ cov / variance`
+    The two results are in the wrong order: the mean first, then the covariance.
+diagonal_only: `@ cov / variance, cov` → `@ cov / variance, cov.diagonal()`
+    The second result holds only the variances. Asked for is the whole covariance, (D, D).
+one_covariance_a_row: `@ cov / variance, cov` → `@ cov / variance, cov.expand(len(x), -1, -1)`
+    You return a covariance for each image. x has no part in it: one, of shape (D, D), is asked for.
+off_diagonal_dropped: `torch.linalg.inv(precision)` → `torch.diag(1 / precision.diagonal())`
+    You invert only the diagonal of the precision. WᵀW also couples different dimensions: invert the whole matrix.
+entrywise_inverse: `torch.linalg.inv(precision)` → `1 / precision`
+    You take one over each entry. The inverse of a matrix is something else: torch.linalg.inv.
+cholesky_returned: `@ cov / variance, cov` → `@ cov / variance, torch.linalg.cholesky(cov)`
+    The second result is a Cholesky factor, a square root of the covariance. Asked for is the covariance itself.
+""")
 
 
 @posterior.mistake("The means are transposed, (D, N). Images are rows: (N, D).")
@@ -1198,110 +961,52 @@ def by_singular_values(model, x):
 # --- bound_gap ----------------------------------------------------------------------------------------------------------------
 
 bound_gap = Exercise("bound_gap")
-bound_gap.edited("half_forgotten", "0.5 * (distance", "(distance", "This is twice the gap: the ½ in front is missing.")
-bound_gap.edited("wrong_sign", "return 0.5", "return -0.5", "The sign is reversed. A KL divergence is never negative.")
-bound_gap.edited(
-    "log_determinant_missing",
-    " + torch.logdet(cov)",
-    "",
-    "log det S, from the posterior's normalising constant, is missing: it does not depend on q, but the gap does depend on it.",
-)
-bound_gap.edited(
-    "log_determinant_sign",
-    "+ torch.logdet(cov)",
-    "- torch.logdet(cov)",
-    "log det S has the wrong sign. −log N(z; mean, S) contains +½·log det S. (log det of the *precision* would come with a minus.)",
-)
-bound_gap.edited(
-    "entropy_missing",
-    " - logvar.sum(dim=1)",
-    "",
-    "The log-variances of q are missing: −H(q) contains −½·Σ log v.",
-)
-bound_gap.edited(
-    "entropy_sign",
-    "- logvar.sum(dim=1)",
-    "+ logvar.sum(dim=1)",
-    "The log-variances of q have the wrong sign: −H(q) contains −½·Σ log v, so that a needle has an infinite gap.",
-)
-bound_gap.edited(
-    "dimension_missing",
-    " - model.latent_dim",
-    "",
-    "−D is missing: −H(q) contains −½ in each dimension. Test: for q equal to the posterior, the gap must be 0.",
-)
-bound_gap.edited(
-    "one_for_all_dimensions",
-    "- model.latent_dim",
-    "- 1",
-    "You subtract 1 once. −H(q) contains −½ in each of the D dimensions: subtract D.",
-)
-bound_gap.edited(
-    "pixels_for_latents",
-    "- model.latent_dim",
-    "- model.data_dim",
-    "You subtract P, the number of pixels. q and the posterior live in the latent space: D.",
-)
-bound_gap.edited(
-    "spread_missing",
-    "distance + spread",
-    "distance",
-    "The spread of q is missing: the average of (z − mean)ᵀ S⁻¹ (z − mean) also contains Σ v_d·(S⁻¹)_dd.",
-)
-bound_gap.edited(
-    "distance_missing",
-    "distance + spread",
-    "spread",
-    "The distance between the means is missing: (μ − mean)ᵀ S⁻¹ (μ − mean).",
-)
-bound_gap.edited(
-    "distance_without_precision",
-    "(shift @ precision * shift)",
-    "(shift * shift)",
-    "The distance between the means is the plain one. It is measured with the posterior's precision in the middle: shiftᵀ S⁻¹ shift.",
-)
-bound_gap.edited(
-    "distance_with_covariance",
-    "shift @ precision * shift",
-    "shift @ cov * shift",
-    "The distance between the means has the covariance in the middle. It is the precision, S⁻¹: a narrow posterior makes distances count more.",
-)
-bound_gap.edited(
-    "covariance_for_precision",
-    "torch.linalg.inv(cov)",
-    "cov",
-    "You use the covariance where the precision S⁻¹ belongs: log N(z; mean, S) has the inverse of S in its exponent.",
-)
-bound_gap.edited(
-    "correlations_ignored",
-    "mean, cov = posterior(model, x)",
-    "mean, cov = posterior(model, x)\n    cov = torch.diag(cov.diagonal())",
-    "You keep only the variances of the posterior and drop its correlations. For a correlated posterior the gap is another one.",
-)
-bound_gap.edited(
-    "one_over_the_variances",
-    "spread = logvar.exp() @ precision.diagonal()",
-    "spread = logvar.exp() @ (1 / cov.diagonal())",
-    "In the spread you have 1/S_dd, one over the covariance's diagonal. Invert the whole matrix first, then take the diagonal: (S⁻¹)_dd.",
-)
-bound_gap.edited(
-    "std_for_variance",
-    "logvar.exp() @",
-    "logvar.mul(0.5).exp() @",
-    "In the spread you use the standard deviation exp(½·logvar) where q's variance exp(logvar) belongs.",
-)
-bound_gap.edited(
-    "logvar_as_log_std",
-    "logvar.exp() @ precision.diagonal()",
-    "(logvar := 2 * logvar).exp() @ precision.diagonal()",
-    "You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).",
-)
-bound_gap.edited(
-    "averaged_over_rows",
-    "return 0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))",
-    "return (0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))).mean()",
-    "You average over the rows. Each image has a gap of its own: (N,).",
-)
+bound_gap.edits("""
+half_forgotten: `0.5 * (distance` → `(distance`
+    This is twice the gap: the ½ in front is missing.
+wrong_sign: `return 0.5` → `return -0.5`
+    The sign is reversed. A KL divergence is never negative.
+log_determinant_missing: ` + torch.logdet(cov)` → ``
+    log det S, from the posterior's normalising constant, is missing: it does not depend on q, but the gap does depend on
+    it.
+log_determinant_sign: `+ torch.logdet(cov)` → `- torch.logdet(cov)`
+    log det S has the wrong sign. −log N(z; mean, S) contains +½·log det S. (log det of the *precision* would come with a
+    minus.)
+entropy_missing: ` - logvar.sum(dim=1)` → ``
+    The log-variances of q are missing: −H(q) contains −½·Σ log v.
+entropy_sign: `- logvar.sum(dim=1)` → `+ logvar.sum(dim=1)`
+    The log-variances of q have the wrong sign: −H(q) contains −½·Σ log v, so that a needle has an infinite gap.
+dimension_missing: ` - model.latent_dim` → ``
+    −D is missing: −H(q) contains −½ in each dimension. Test: for q equal to the posterior, the gap must be 0.
+one_for_all_dimensions: `- model.latent_dim` → `- 1`
+    You subtract 1 once. −H(q) contains −½ in each of the D dimensions: subtract D.
+pixels_for_latents: `- model.latent_dim` → `- model.data_dim`
+    You subtract P, the number of pixels. q and the posterior live in the latent space: D.
+spread_missing: `distance + spread` → `distance`
+    The spread of q is missing: the average of (z − mean)ᵀ S⁻¹ (z − mean) also contains Σ v_d·(S⁻¹)_dd.
+distance_missing: `distance + spread` → `spread`
+    The distance between the means is missing: (μ − mean)ᵀ S⁻¹ (μ − mean).
+distance_without_precision: `(shift @ precision * shift)` → `(shift * shift)`
+    The distance between the means is the plain one. It is measured with the posterior's precision in the middle: shiftᵀ
+    S⁻¹ shift.
+distance_with_covariance: `shift @ precision * shift` → `shift @ cov * shift`
+    The distance between the means has the covariance in the middle. It is the precision, S⁻¹: a narrow posterior makes
+    distances count more.
+covariance_for_precision: `torch.linalg.inv(cov)` → `cov`
+    You use the covariance where the precision S⁻¹ belongs: log N(z; mean, S) has the inverse of S in its exponent.
+correlations_ignored: `mean, cov = posterior(model, x)` → `mean, cov = posterior(model, x)\n    cov = torch.diag(cov.diagonal())`
+    You keep only the variances of the posterior and drop its correlations. For a correlated posterior the gap is another
+    one.
+one_over_the_variances: `spread = logvar.exp() @ precision.diagonal()` → `spread = logvar.exp() @ (1 / cov.diagonal())`
+    In the spread you have 1/S_dd, one over the covariance's diagonal. Invert the whole matrix first, then take the
+    diagonal: (S⁻¹)_dd.
+std_for_variance: `logvar.exp() @` → `logvar.mul(0.5).exp() @`
+    In the spread you use the standard deviation exp(½·logvar) where q's variance exp(logvar) belongs.
+logvar_as_log_std: `logvar.exp() @ precision.diagonal()` → `(logvar := 2 * logvar).exp() @ precision.diagonal()`
+    You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).
+averaged_over_rows: `return 0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `return (0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))).mean()`
+    You average over the rows. Each image has a gap of its own: (N,).
+""")
 
 
 @bound_gap.mistake("This is KL(p(z|x) ‖ q), the other direction. The average is taken under q, which comes first.")
@@ -1359,90 +1064,36 @@ def by_whitening(model, x, mu, logvar):
 # --- fit_posterior ------------------------------------------------------------------------------------------------------------
 
 fit_posterior = Exercise("fit_posterior")
-fit_posterior.edited(
-    "downhill",
-    "(-bound.sum())",
-    "bound.sum()",
-    "The ELBO falls: you go downhill. An optimiser minimises; hand it minus the ELBO.",
-)
-fit_posterior.edited(
-    "logvar_not_fitted",
-    "[mu, logvar], lr",
-    "[mu], lr",
-    "logvar stays where it started: only mu is fitted. Both are q's parameters, so both go to the optimiser.",
-)
-fit_posterior.edited(
-    "mu_not_fitted",
-    "[mu, logvar], lr",
-    "[logvar], lr",
-    "mu stays where it started: only logvar is fitted. Both are q's parameters, so both go to the optimiser.",
-)
-fit_posterior.edited(
-    "history_of_the_loss",
-    "history.append(bound.detach())",
-    "history.append(-bound.detach())",
-    "elbo_history holds minus the ELBO, the loss. The ELBO itself is asked for.",
-)
-fit_posterior.edited(
-    "history_averaged",
-    "history.append(bound.detach())",
-    "history.append(bound.detach().mean())",
-    "elbo_history holds the average over the images in each step. Keep them apart: (steps, N).",
-)
-fit_posterior.edited(
-    "history_transposed",
-    "torch.stack(history)",
-    "torch.stack(history, dim=1)",
-    "elbo_history is (N, steps). The steps come first: (steps, N).",
-)
-fit_posterior.edited(
-    "only_the_last_elbo",
-    "torch.stack(history)",
-    "history[-1]",
-    "You return the ELBO of the last step. elbo_history holds all steps: (steps, N).",
-)
-fit_posterior.edited(
-    "variance_returned",
-    "logvar.detach(), torch",
-    "logvar.detach().exp(), torch",
-    "The second result is the variance. Asked for is logvar, its logarithm.",
-)
-fit_posterior.edited(
-    "std_returned",
-    "logvar.detach(), torch",
-    "(0.5 * logvar.detach()).exp(), torch",
-    "The second result is the standard deviation. Asked for is logvar, the log of the variance.",
-)
-fit_posterior.edited(
-    "one_q_for_all_images",
-    "elbo(model, x, mu, logvar)",
-    "elbo(model, x, 0 * mu + mu.mean(0), 0 * logvar + logvar.mean(0))",
-    "All images share one q. Each image has its own row of mu and logvar.",
-)
-fit_posterior.edited(
-    "ten_steps_whatever_is_asked",
-    "range(steps)",
-    "range(10)",
-    "The argument steps has no effect: you make a fixed number of updates.",
-)
-fit_posterior.edited(
-    "reconstruction_only",
-    "(-bound.sum())",
-    "(-expected_log_likelihood(model, x, mu, logvar).sum())",
-    "You climb the reconstruction alone. Without log prior and entropy, q shrinks to a needle. Climb the ELBO.",
-)
-fit_posterior.edited(
-    "two_results",
-    "return mu.detach(), logvar.detach(), torch.stack(history)",
-    "return mu.detach(), logvar.detach()",
-    "elbo_history is missing: return (mu, logvar, elbo_history).",
-)
-fit_posterior.edited(
-    "history_one_too_long",
-    "return mu.detach()",
-    "history.append(elbo(model, x, mu, logvar).detach())\n    return mu.detach()",
-    "elbo_history has one row too many: one for each step, (steps, N).",
-)
+fit_posterior.edits("""
+downhill: `(-bound.sum())` → `bound.sum()`
+    The ELBO falls: you go downhill. An optimiser minimises; hand it minus the ELBO.
+logvar_not_fitted: `[mu, logvar], lr` → `[mu], lr`
+    logvar stays where it started: only mu is fitted. Both are q's parameters, so both go to the optimiser.
+mu_not_fitted: `[mu, logvar], lr` → `[logvar], lr`
+    mu stays where it started: only logvar is fitted. Both are q's parameters, so both go to the optimiser.
+history_of_the_loss: `history.append(bound.detach())` → `history.append(-bound.detach())`
+    elbo_history holds minus the ELBO, the loss. The ELBO itself is asked for.
+history_averaged: `history.append(bound.detach())` → `history.append(bound.detach().mean())`
+    elbo_history holds the average over the images in each step. Keep them apart: (steps, N).
+history_transposed: `torch.stack(history)` → `torch.stack(history, dim=1)`
+    elbo_history is (N, steps). The steps come first: (steps, N).
+only_the_last_elbo: `torch.stack(history)` → `history[-1]`
+    You return the ELBO of the last step. elbo_history holds all steps: (steps, N).
+variance_returned: `logvar.detach(), torch` → `logvar.detach().exp(), torch`
+    The second result is the variance. Asked for is logvar, its logarithm.
+std_returned: `logvar.detach(), torch` → `(0.5 * logvar.detach()).exp(), torch`
+    The second result is the standard deviation. Asked for is logvar, the log of the variance.
+one_q_for_all_images: `elbo(model, x, mu, logvar)` → `elbo(model, x, 0 * mu + mu.mean(0), 0 * logvar + logvar.mean(0))`
+    All images share one q. Each image has its own row of mu and logvar.
+ten_steps_whatever_is_asked: `range(steps)` → `range(10)`
+    The argument steps has no effect: you make a fixed number of updates.
+reconstruction_only: `(-bound.sum())` → `(-expected_log_likelihood(model, x, mu, logvar).sum())`
+    You climb the reconstruction alone. Without log prior and entropy, q shrinks to a needle. Climb the ELBO.
+two_results: `return mu.detach(), logvar.detach(), torch.stack(history)` → `return mu.detach(), logvar.detach()`
+    elbo_history is missing: return (mu, logvar, elbo_history).
+history_one_too_long: `return mu.detach()` → `history.append(elbo(model, x, mu, logvar).detach())\n    return mu.detach()`
+    elbo_history has one row too many: one for each step, (steps, N).
+""")
 
 
 @fit_posterior.mistake(

@@ -11,48 +11,24 @@ from . import Exercise, reference
 # --- kl_on_grid ---------------------------------------------------------------------------------------------------------------
 
 kl_on_grid = Exercise("kl_on_grid")
-kl_on_grid.edited(
-    "forgot_dx",
-    ".sum() * dx",
-    ".sum()",
-    "The width of the rectangles is missing: multiply the sum by dx, or a finer grid gives a larger KL.",
-)
-kl_on_grid.edited(
-    "mean_of_points",
-    ".sum() * dx",
-    ".mean() * dx",
-    "You average over the grid points. An integral is a sum of height times width: sum, then times dx.",
-)
-kl_on_grid.edited(
-    "mean_without_dx",
-    ".sum() * dx",
-    ".mean()",
-    "You average over the grid points, which depends on how long the grid is. An integral is the sum of height times width, dx.",
-)
-kl_on_grid.edited(
-    "wrong_sign",
-    "(log_q - log_p)",
-    "(log_p - log_q)",
-    "The sign is reversed: under q, log q is the larger one on average. A KL divergence is never negative.",
-)
-kl_on_grid.edited(
-    "weighted_by_p",
-    "log_q.exp()",
-    "log_p.exp()",
-    "You average log q − log p under p. The first argument of KL(q‖p) is the one that z comes from: weight with q's density.",
-)
-kl_on_grid.edited(
-    "weighted_by_log_q",
-    "log_q.exp()",
-    "log_q",
-    "You weight with log q where the density q belongs. The average is taken under q itself: exponentiate the weight.",
-)
-kl_on_grid.edited(
-    "no_sum",
-    ".sum() * dx",
-    " * dx",
-    "These are the single rectangles. The integral is their sum: one number for the whole grid.",
-)
+kl_on_grid.edits("""
+forgot_dx: `.sum() * dx` → `.sum()`
+    The width of the rectangles is missing: multiply the sum by dx, or a finer grid gives a larger KL.
+mean_of_points: `.sum() * dx` → `.mean() * dx`
+    You average over the grid points. An integral is a sum of height times width: sum, then times dx.
+mean_without_dx: `.sum() * dx` → `.mean()`
+    You average over the grid points, which depends on how long the grid is. An integral is the sum of height times
+    width, dx.
+wrong_sign: `(log_q - log_p)` → `(log_p - log_q)`
+    The sign is reversed: under q, log q is the larger one on average. A KL divergence is never negative.
+weighted_by_p: `log_q.exp()` → `log_p.exp()`
+    You average log q − log p under p. The first argument of KL(q‖p) is the one that z comes from: weight with q's
+    density.
+weighted_by_log_q: `log_q.exp()` → `log_q`
+    You weight with log q where the density q belongs. The average is taken under q itself: exponentiate the weight.
+no_sum: `.sum() * dx` → ` * dx`
+    These are the single rectangles. The integral is their sum: one number for the whole grid.
+""")
 
 
 @kl_on_grid.mistake(
@@ -144,81 +120,62 @@ def normalised_on_the_grid(log_q, log_p, dx):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_narrow = Exercise("predict_narrow")
-predict_narrow.wrong_choice(
-    "falls_to_zero",
-    "a",
-    "A KL of 0 means q = p, and a needle is as unlike N(0, 1) as can be. Little uncertainty is not little KL: "
-    "telling someone exactly where z is takes more nats, not fewer.",
-)
-predict_narrow.wrong_choice(
-    "finite_limit",
-    "b",
-    "μ does add a fixed amount. But follow log q at the needle's tip: each time you halve σ, the tip is twice as high. "
-    "How much does that add to E_q[log q], and does it ever stop?",
-)
+predict_narrow.wrong_choices("""
+falls_to_zero: a
+    A KL of 0 means q = p, and a needle is as unlike N(0, 1) as can be. Little uncertainty is not little KL: telling
+    someone exactly where z is takes more nats, not fewer.
+finite_limit: b
+    μ does add a fixed amount. But follow log q at the needle's tip: each time you halve σ, the tip is twice as high. How
+    much does that add to E_q[log q], and does it ever stop?
+""")
 
 predict_double_mu = Exercise("predict_double_mu")
-predict_double_mu.wrong_choice(
-    "linear",
-    2,
-    "That would be a KL proportional to the distance. log q − log p is μ·z − ½μ²; its average under q, where z is μ on average, "
-    "has μ in it twice.",
-)
-predict_double_mu.wrong_choice(
-    "unchanged",
-    1,
-    "The shapes are equal, but p is thinner where q stands now: codes for p get longer further out, so the price rises.",
-)
+predict_double_mu.wrong_choices("""
+linear: 2
+    That would be a KL proportional to the distance. log q − log p is μ·z − ½μ²; its average under q, where z is μ on
+    average, has μ in it twice.
+unchanged: 1
+    The shapes are equal, but p is thinner where q stands now: codes for p get longer further out, so the price rises.
+""")
 predict_double_mu.wrong_choice(
     "exponential",
     math.exp(1.5),
     "The density of p falls by such a factor, exp(−½·2²) against exp(−½·1²). The KL averages the logarithm of the density.",
 )
-predict_double_mu.wrong_choice(
-    "value_instead_of_factor",
-    1.5,
-    "That is by how many nats it grows. The question is for the factor: the new KL divided by the old one.",
-)
+predict_double_mu.wrong_choices("""
+value_instead_of_factor: 1.5
+    That is by how many nats it grows. The question is for the factor: the new KL divided by the old one.
+""")
 
 predict_low_variance = Exercise("predict_low_variance")
-predict_low_variance.wrong_choice(
-    "always_better",
-    "a",
-    "The name holds near q = p, where r ≈ 1. Far away, a rare sample lands where p is much larger than q, and r is enormous there. "
-    "Its logarithm, the plain estimator, hardly notices.",
-)
-predict_low_variance.wrong_choice(
-    "always_worse",
-    "c",
-    "An added term adds noise when it is independent. r − 1 is not: near q = p it is almost the same as log r, "
-    "so (r − 1) − log r takes the noise away.",
-)
+predict_low_variance.wrong_choices("""
+always_better: a
+    The name holds near q = p, where r ≈ 1. Far away, a rare sample lands where p is much larger than q, and r is
+    enormous there. Its logarithm, the plain estimator, hardly notices.
+always_worse: c
+    An added term adds noise when it is independent. r − 1 is not: near q = p it is almost the same as log r, so (r − 1)
+    − log r takes the noise away.
+""")
 
 predict_forward_fit = Exercise("predict_forward_fit")
-predict_forward_fit.wrong_choice(
-    "seeks",
-    "a",
-    "That is what the other direction does. In KL(p‖q) you average under p: samples from the hump that q leaves alone "
-    "pay −log q, and q is almost 0 there.",
-)
-predict_forward_fit.wrong_choice(
-    "in_the_valley",
-    "b",
-    "The mean is about right, but a narrow q has almost no density at either hump, which is where all of p's samples are. Each pays −log q.",
-)
+predict_forward_fit.wrong_choices("""
+seeks: a
+    That is what the other direction does. In KL(p‖q) you average under p: samples from the hump that q leaves alone pay
+    −log q, and q is almost 0 there.
+in_the_valley: b
+    The mean is about right, but a narrow q has almost no density at either hump, which is where all of p's samples are.
+    Each pays −log q.
+""")
 
 predict_vae_direction = Exercise("predict_vae_direction")
-predict_vae_direction.wrong_choice(
-    "forward",
-    "b",
-    "Then z would have to come from the true posterior p(z|x), which nobody can sample: it's what we approximate. "
-    "In training, z comes from the encoder.",
-)
-predict_vae_direction.wrong_choice(
-    "both",
-    "c",
-    "The ELBO misses log p(x) by one KL, not two; every expectation in it is under the same density. Which one do you sample in training?",
-)
+predict_vae_direction.wrong_choices("""
+forward: b
+    Then z would have to come from the true posterior p(z|x), which nobody can sample: it's what we approximate. In
+    training, z comes from the encoder.
+both: c
+    The ELBO misses log p(x) by one KL, not two; every expectation in it is under the same density. Which one do you
+    sample in training?
+""")
 
 # --- kl_1d --------------------------------------------------------------------------------------------------------------------
 
@@ -361,80 +318,37 @@ def logvar_as_log_std(mu, logvar):
     return reference("gaussian_kl")(mu, 2 * logvar)
 
 
-gaussian_kl.edited("forgot_half", "0.5 * (", "(", "This is twice the KL: the ½ in front of the sum is missing.")
-gaussian_kl.edited("wrong_sign", "return 0.5", "return -0.5", "The sign is reversed. A KL divergence is never negative.")
-gaussian_kl.edited(
-    "forgot_minus_one",
-    " - 1",
-    "",
-    "The −1 of each dimension is missing. Try q = p, that is mu = 0 and logvar = 0: the KL must be 0.",
-)
-gaussian_kl.edited(
-    "mean_over_dimensions",
-    ".sum(dim=1)",
-    ".mean(dim=1)",
-    "You average over the dimensions. Independent dimensions add up: sum over D.",
-)
-gaussian_kl.edited(
-    "summed_over_batch",
-    ".sum(dim=1)",
-    ".sum()",
-    "You sum over everything. Each row is one image and keeps its own KL: the result is (N,).",
-)
-gaussian_kl.edited(
-    "averaged_over_batch",
-    ".sum(dim=1)",
-    ".sum(dim=1).mean()",
-    "You also average over the rows. The batch mean is taken once, later, in the loss; here each row keeps its own KL: (N,).",
-)
-gaussian_kl.edited(
-    "sum_over_rows",
-    "dim=1",
-    "dim=0",
-    "You sum over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row.",
-)
-gaussian_kl.edited(
-    "per_dimension",
-    ".sum(dim=1)",
-    "",
-    "This is the (N, D) table of each dimension's KL. Independent dimensions add up: sum over D.",
-)
-gaussian_kl.edited(
-    "std_for_variance",
-    "logvar.exp() - 1",
-    "logvar.mul(0.5).exp() - 1",
-    "You add σ where σ² belongs: exp(½·logvar) is the standard deviation, exp(logvar) the variance.",
-)
-gaussian_kl.edited(
-    "mu_not_squared",
-    "mu.pow(2)",
-    "mu",
-    "μ stands without its square. A q on the left of 0 would then be cheaper than one on the right.",
-)
-gaussian_kl.edited(
-    "forgot_mu",
-    "mu.pow(2) + ",
-    "",
-    "The mean plays no part in your KL. Moving q away from the prior must cost something: compare your result of `kl_1d`.",
-)
-gaussian_kl.edited(
-    "logvar_added",
-    " - logvar)",
-    " + logvar)",
-    "The sign of logvar is reversed. A narrower q, with smaller logvar, must cost more.",
-)
-gaussian_kl.edited(
-    "logvar_as_variance",
-    "logvar.exp() - 1 - logvar",
-    "logvar - 1 - logvar.abs().log()",
-    "You took logvar for the variance itself. It is the logarithm of the variance: σ² = exp(logvar), and log σ² = logvar.",
-)
-gaussian_kl.edited(
-    "in_place",
-    "mu.pow(2)",
-    "mu.pow_(2)",
-    "The numbers are right, but pow_ squares the caller's own mu, who still needs it. Drop the underscore.",
-)
+gaussian_kl.edits("""
+forgot_half: `0.5 * (` → `(`
+    This is twice the KL: the ½ in front of the sum is missing.
+wrong_sign: `return 0.5` → `return -0.5`
+    The sign is reversed. A KL divergence is never negative.
+forgot_minus_one: ` - 1` → ``
+    The −1 of each dimension is missing. Try q = p, that is mu = 0 and logvar = 0: the KL must be 0.
+mean_over_dimensions: `.sum(dim=1)` → `.mean(dim=1)`
+    You average over the dimensions. Independent dimensions add up: sum over D.
+summed_over_batch: `.sum(dim=1)` → `.sum()`
+    You sum over everything. Each row is one image and keeps its own KL: the result is (N,).
+averaged_over_batch: `.sum(dim=1)` → `.sum(dim=1).mean()`
+    You also average over the rows. The batch mean is taken once, later, in the loss; here each row keeps its own KL:
+    (N,).
+sum_over_rows: `dim=1` → `dim=0`
+    You sum over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row.
+per_dimension: `.sum(dim=1)` → ``
+    This is the (N, D) table of each dimension's KL. Independent dimensions add up: sum over D.
+std_for_variance: `logvar.exp() - 1` → `logvar.mul(0.5).exp() - 1`
+    You add σ where σ² belongs: exp(½·logvar) is the standard deviation, exp(logvar) the variance.
+mu_not_squared: `mu.pow(2)` → `mu`
+    μ stands without its square. A q on the left of 0 would then be cheaper than one on the right.
+forgot_mu: `mu.pow(2) + ` → ``
+    The mean plays no part in your KL. Moving q away from the prior must cost something: compare your result of `kl_1d`.
+logvar_added: ` - logvar)` → ` + logvar)`
+    The sign of logvar is reversed. A narrower q, with smaller logvar, must cost more.
+logvar_as_variance: `logvar.exp() - 1 - logvar` → `logvar - 1 - logvar.abs().log()`
+    You took logvar for the variance itself. It is the logarithm of the variance: σ² = exp(logvar), and log σ² = logvar.
+in_place: `mu.pow(2)` → `mu.pow_(2)`
+    The numbers are right, but pow_ squares the caller's own mu, who still needs it. Drop the underscore.
+""")
 
 
 @gaussian_kl.mistake(
@@ -532,76 +446,35 @@ def difference_of_two(mu_q, logvar_q, mu_p, logvar_p):
     return reference("gaussian_kl")(mu_q, logvar_q) - reference("gaussian_kl")(mu_p, logvar_p)
 
 
-gaussian_kl_between.edited("half_missing", "0.5 * (", "(", "This is twice the KL: the ½ in front of the sum is missing.")
-gaussian_kl_between.edited(
-    "negative", "return 0.5", "return -0.5", "The sign is reversed. A KL divergence is never negative."
-)
-gaussian_kl_between.edited(
-    "minus_one_missing",
-    " - 1",
-    "",
-    "The −1 of each dimension is missing. Try q = p: the KL must be 0.",
-)
-gaussian_kl_between.edited(
-    "log_ratio_reversed",
-    "- (logvar_q - logvar_p)",
-    "- (logvar_p - logvar_q)",
-    "The logarithm of the variances' quotient has the wrong sign: a q much narrower than p must cost more, not less.",
-)
-gaussian_kl_between.edited(
-    "log_of_p_missing",
-    "- (logvar_q - logvar_p)",
-    "- logvar_q",
-    "logvar_p is missing: p's normalising constant depends on its variance. Try q = p: the KL must be 0.",
-)
-gaussian_kl_between.edited(
-    "std_of_p",
-    "/ logvar_p.exp()",
-    "/ (0.5 * logvar_p).exp()",
-    "You divide by p's standard deviation. Both the squared distance and q's variance are divided by p's variance, exp(logvar_p).",
-)
-gaussian_kl_between.edited(
-    "variance_not_divided",
-    "((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()",
-    "(mu_q - mu_p).pow(2) / logvar_p.exp() + logvar_q.exp()",
-    "Only the distance is divided by p's variance. q's variance has to be measured in the same units: divide it too.",
-)
-gaussian_kl_between.edited(
-    "only_variance_divided",
-    "((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()",
-    "logvar_q.exp() / logvar_p.exp()",
-    "The means play no part in your result. Add the squared distance of the means, divided by p's variance.",
-)
-gaussian_kl_between.edited(
-    "dimensions_averaged",
-    ".sum(dim=1)",
-    ".mean(dim=1)",
-    "You average over the dimensions. Independent dimensions add up: sum over D.",
-)
-gaussian_kl_between.edited(
-    "batch_summed",
-    ".sum(dim=1)",
-    ".sum()",
-    "You sum over everything. Each row keeps its own KL: the result is (N,).",
-)
-gaussian_kl_between.edited(
-    "batch_averaged",
-    ".sum(dim=1)",
-    ".sum(dim=1).mean()",
-    "You also average over the rows. Each row keeps its own KL: (N,). The batch mean is taken once, later, in the loss.",
-)
-gaussian_kl_between.edited(
-    "rows_summed",
-    "dim=1",
-    "dim=0",
-    "You sum over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row.",
-)
-gaussian_kl_between.edited(
-    "dimensions_not_summed",
-    ".sum(dim=1)",
-    "",
-    "This is the (N, D) table of each dimension's KL. Independent dimensions add up: sum over D.",
-)
+gaussian_kl_between.edits("""
+half_missing: `0.5 * (` → `(`
+    This is twice the KL: the ½ in front of the sum is missing.
+negative: `return 0.5` → `return -0.5`
+    The sign is reversed. A KL divergence is never negative.
+minus_one_missing: ` - 1` → ``
+    The −1 of each dimension is missing. Try q = p: the KL must be 0.
+log_ratio_reversed: `- (logvar_q - logvar_p)` → `- (logvar_p - logvar_q)`
+    The logarithm of the variances' quotient has the wrong sign: a q much narrower than p must cost more, not less.
+log_of_p_missing: `- (logvar_q - logvar_p)` → `- logvar_q`
+    logvar_p is missing: p's normalising constant depends on its variance. Try q = p: the KL must be 0.
+std_of_p: `/ logvar_p.exp()` → `/ (0.5 * logvar_p).exp()`
+    You divide by p's standard deviation. Both the squared distance and q's variance are divided by p's variance,
+    exp(logvar_p).
+variance_not_divided: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()` → `(mu_q - mu_p).pow(2) / logvar_p.exp() + logvar_q.exp()`
+    Only the distance is divided by p's variance. q's variance has to be measured in the same units: divide it too.
+only_variance_divided: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()` → `logvar_q.exp() / logvar_p.exp()`
+    The means play no part in your result. Add the squared distance of the means, divided by p's variance.
+dimensions_averaged: `.sum(dim=1)` → `.mean(dim=1)`
+    You average over the dimensions. Independent dimensions add up: sum over D.
+batch_summed: `.sum(dim=1)` → `.sum()`
+    You sum over everything. Each row keeps its own KL: the result is (N,).
+batch_averaged: `.sum(dim=1)` → `.sum(dim=1).mean()`
+    You also average over the rows. Each row keeps its own KL: (N,). The batch mean is taken once, later, in the loss.
+rows_summed: `dim=1` → `dim=0`
+    You sum over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row.
+dimensions_not_summed: `.sum(dim=1)` → ``
+    This is the (N, D) table of each dimension's KL. Independent dimensions add up: sum over D.
+""")
 
 
 @gaussian_kl_between.mistake(
@@ -703,12 +576,10 @@ def log_std(mu, logvar, eps):
     return reference("kl_monte_carlo")(mu, 2 * logvar, eps)
 
 
-kl_monte_carlo.edited(
-    "variance_times_noise",
-    "(0.5 * logvar).exp() * eps",
-    "logvar.exp() * eps",
-    "You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar).",
-)
+kl_monte_carlo.edits("""
+variance_times_noise: `(0.5 * logvar).exp() * eps` → `logvar.exp() * eps`
+    You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar).
+""")
 
 
 @kl_monte_carlo.mistake(
@@ -719,66 +590,31 @@ def normal_with_variance(mu, logvar, eps):
     return (Normal(mu, logvar.exp()).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(2).mean(0)
 
 
-kl_monte_carlo.edited(
-    "sign_reversed",
-    "(log_q - log_p)",
-    "(log_p - log_q)",
-    "The sign is reversed: average log q − log p. Single samples may be negative, the average tends to the KL, which is not.",
-)
-kl_monte_carlo.edited(
-    "normalising_constant_of_q",
-    "(eps.pow(2) + logvar + math.log(2 * math.pi))",
-    "(eps.pow(2) + math.log(2 * math.pi))",
-    "log q has lost its −½·log σ². That is part of the density of z (the density of eps doesn't have it), and it depends on logvar.",
-)
-kl_monte_carlo.edited(
-    "two_pi_in_one_only",
-    "-0.5 * (z.pow(2) + math.log(2 * math.pi))",
-    "-0.5 * z.pow(2)",
-    "The ½·log 2π stands in only one of the two log densities, so it doesn't cancel. Write it in both, or in neither.",
-)
-kl_monte_carlo.edited(
-    "prior_at_the_noise",
-    "z.pow(2)",
-    "eps.pow(2)",
-    "You evaluate the prior at eps. Both densities are evaluated at the same place, the sample z.",
-)
-kl_monte_carlo.edited(
-    "averaged_over_dimensions",
-    ".sum(dim=2)",
-    ".mean(dim=2)",
-    "You average over the dimensions. The log density of D independent dimensions is a sum over D.",
-)
-kl_monte_carlo.edited(
-    "summed_over_samples",
-    ".mean(dim=0)",
-    ".sum(dim=0)",
-    "You sum over the samples. An expectation is estimated by their mean: more samples make it sharper, not larger.",
-)
-kl_monte_carlo.edited(
-    "averaged_over_rows",
-    ".sum(dim=2).mean(dim=0)",
-    ".sum(dim=2).mean(dim=1)",
-    "You average over the rows and keep the samples. eps is (K, N, D), samples first: average over dim 0, so that (N,) is left.",
-)
-kl_monte_carlo.edited(
-    "averaged_over_everything",
-    ".sum(dim=2).mean(dim=0)",
-    ".sum(dim=2).mean()",
-    "You average over samples and rows. Each row keeps its own estimate: (N,).",
-)
-kl_monte_carlo.edited(
-    "samples_kept",
-    ".sum(dim=2).mean(dim=0)",
-    ".sum(dim=2)",
-    "This is one value for each sample, (K, N). Average over the K samples.",
-)
-kl_monte_carlo.edited(
-    "first_sample_only",
-    ".mean(dim=0)",
-    "[0]",
-    "Only the first sample counts. Average over all K.",
-)
+kl_monte_carlo.edits("""
+sign_reversed: `(log_q - log_p)` → `(log_p - log_q)`
+    The sign is reversed: average log q − log p. Single samples may be negative, the average tends to the KL, which is
+    not.
+normalising_constant_of_q: `(eps.pow(2) + logvar + math.log(2 * math.pi))` → `(eps.pow(2) + math.log(2 * math.pi))`
+    log q has lost its −½·log σ². That is part of the density of z (the density of eps doesn't have it), and it depends
+    on logvar.
+two_pi_in_one_only: `-0.5 * (z.pow(2) + math.log(2 * math.pi))` → `-0.5 * z.pow(2)`
+    The ½·log 2π stands in only one of the two log densities, so it doesn't cancel. Write it in both, or in neither.
+prior_at_the_noise: `z.pow(2)` → `eps.pow(2)`
+    You evaluate the prior at eps. Both densities are evaluated at the same place, the sample z.
+averaged_over_dimensions: `.sum(dim=2)` → `.mean(dim=2)`
+    You average over the dimensions. The log density of D independent dimensions is a sum over D.
+summed_over_samples: `.mean(dim=0)` → `.sum(dim=0)`
+    You sum over the samples. An expectation is estimated by their mean: more samples make it sharper, not larger.
+averaged_over_rows: `.sum(dim=2).mean(dim=0)` → `.sum(dim=2).mean(dim=1)`
+    You average over the rows and keep the samples. eps is (K, N, D), samples first: average over dim 0, so that (N,) is
+    left.
+averaged_over_everything: `.sum(dim=2).mean(dim=0)` → `.sum(dim=2).mean()`
+    You average over samples and rows. Each row keeps its own estimate: (N,).
+samples_kept: `.sum(dim=2).mean(dim=0)` → `.sum(dim=2)`
+    This is one value for each sample, (K, N). Average over the K samples.
+first_sample_only: `.mean(dim=0)` → `[0]`
+    Only the first sample counts. Average over all K.
+""")
 
 
 @kl_monte_carlo.mistake(
@@ -947,78 +783,33 @@ def log_std_again(mu, logvar, eps):
     return reference("kl_low_variance")(mu, 2 * logvar, eps)
 
 
-kl_low_variance.edited(
-    "minus_one_forgotten",
-    "log_r.exp() - 1 - log_r",
-    "log_r.exp() - log_r",
-    "The −1 is missing. r averages to 1, so only r − 1 averages to 0; at q = p the estimate must be 0.",
-)
-kl_low_variance.edited(
-    "log_r_added",
-    "log_r.exp() - 1 - log_r",
-    "log_r.exp() - 1 + log_r",
-    "The sign of log r is reversed: −log r is what estimates KL(q‖p).",
-)
-kl_low_variance.edited(
-    "whole_sign_reversed",
-    "(log_r.exp() - 1 - log_r)",
-    "(log_r - log_r.exp() + 1)",
-    "The sign is reversed. No sample of this estimator is negative.",
-)
-kl_low_variance.edited(
-    "only_r_minus_one",
-    "(log_r.exp() - 1 - log_r)",
-    "(log_r.exp() - 1)",
-    "This is r − 1 alone, which averages to zero whatever q is. The KL is in −log r.",
-)
-kl_low_variance.edited(
-    "noise_times_variance",
-    "(0.5 * logvar).exp() * eps",
-    "logvar.exp() * eps",
-    "You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar).",
-)
-kl_low_variance.edited(
-    "no_log_determinant",
-    "(eps.pow(2) + logvar - z.pow(2))",
-    "(eps.pow(2) - z.pow(2))",
-    "log q has lost its −½·log σ². That is part of the density of z, and it depends on logvar.",
-)
-kl_low_variance.edited(
-    "half_forgotten",
-    "log_r = 0.5 * (",
-    "log_r = (",
-    "Your log r is twice too large: a log density has ½ in front of its square and of log σ².",
-)
-kl_low_variance.edited(
-    "mean_over_d",
-    ".sum(dim=2)",
-    ".mean(dim=2)",
-    "You average log r over the dimensions. The log density of D independent dimensions is a sum over D.",
-)
-kl_low_variance.edited(
-    "sum_over_k",
-    ".mean(dim=0)",
-    ".sum(dim=0)",
-    "You sum over the samples. An expectation is estimated by their mean: more samples make it sharper, not larger.",
-)
-kl_low_variance.edited(
-    "mean_over_n",
-    ".mean(dim=0)",
-    ".mean(dim=1)",
-    "You average over the rows and keep the samples. eps is (K, N, D), samples first: average over dim 0, so that (N,) is left.",
-)
-kl_low_variance.edited(
-    "mean_over_all",
-    ".mean(dim=0)",
-    ".mean()",
-    "You average over samples and rows. Each row keeps its own estimate: (N,).",
-)
-kl_low_variance.edited(
-    "k_kept",
-    ".mean(dim=0)",
-    "",
-    "This is one value for each sample, (K, N). Average over the K samples.",
-)
+kl_low_variance.edits("""
+minus_one_forgotten: `log_r.exp() - 1 - log_r` → `log_r.exp() - log_r`
+    The −1 is missing. r averages to 1, so only r − 1 averages to 0; at q = p the estimate must be 0.
+log_r_added: `log_r.exp() - 1 - log_r` → `log_r.exp() - 1 + log_r`
+    The sign of log r is reversed: −log r is what estimates KL(q‖p).
+whole_sign_reversed: `(log_r.exp() - 1 - log_r)` → `(log_r - log_r.exp() + 1)`
+    The sign is reversed. No sample of this estimator is negative.
+only_r_minus_one: `(log_r.exp() - 1 - log_r)` → `(log_r.exp() - 1)`
+    This is r − 1 alone, which averages to zero whatever q is. The KL is in −log r.
+noise_times_variance: `(0.5 * logvar).exp() * eps` → `logvar.exp() * eps`
+    You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar).
+no_log_determinant: `(eps.pow(2) + logvar - z.pow(2))` → `(eps.pow(2) - z.pow(2))`
+    log q has lost its −½·log σ². That is part of the density of z, and it depends on logvar.
+half_forgotten: `log_r = 0.5 * (` → `log_r = (`
+    Your log r is twice too large: a log density has ½ in front of its square and of log σ².
+mean_over_d: `.sum(dim=2)` → `.mean(dim=2)`
+    You average log r over the dimensions. The log density of D independent dimensions is a sum over D.
+sum_over_k: `.mean(dim=0)` → `.sum(dim=0)`
+    You sum over the samples. An expectation is estimated by their mean: more samples make it sharper, not larger.
+mean_over_n: `.mean(dim=0)` → `.mean(dim=1)`
+    You average over the rows and keep the samples. eps is (K, N, D), samples first: average over dim 0, so that (N,) is
+    left.
+mean_over_all: `.mean(dim=0)` → `.mean()`
+    You average over samples and rows. Each row keeps its own estimate: (N,).
+k_kept: `.mean(dim=0)` → ``
+    This is one value for each sample, (K, N). Average over the K samples.
+""")
 
 
 @kl_low_variance.mistake(

@@ -8,43 +8,25 @@ from . import Exercise, reference
 
 reparameterize = Exercise("reparameterize")
 
-reparameterize.edited(
-    "variance_as_std",
-    "(0.5 * logvar).exp()",
-    "logvar.exp()",
-    "You multiply the noise by exp(logvar), which is the variance σ². The standard deviation is its square root, exp(½·logvar).",
-)
-reparameterize.edited(
-    "logvar_as_std",
-    "(0.5 * logvar).exp()",
-    "logvar",
-    "You multiply the noise by logvar itself. It is a logarithm, and may be negative: turn it into σ with an exponential first.",
-)
-reparameterize.edited(
-    "absolute_logvar",
-    "(0.5 * logvar).exp()",
-    "logvar.abs().sqrt()",
-    "You take the square root of |logvar|. logvar is the logarithm of σ², not σ²: undo the logarithm with an exponential first.",
-)
-reparameterize.edited(
-    "std_squared_too_far",
-    "(0.5 * logvar).exp()",
-    "(0.5 * logvar).exp().sqrt()",
-    "Your standard deviation is exp(¼·logvar): the square root is taken twice. exp(½·logvar) is already the root of exp(logvar).",
-)
-reparameterize.edited(
-    "wrong_sign_of_logvar",
-    "(0.5 * logvar).exp()",
-    "(-0.5 * logvar).exp()",
-    "You use exp(−½·logvar), which is 1/σ: your noise shrinks where it should grow.",
-)
-reparameterize.edited(
-    "noise_subtracted",
-    "return mu + ",
-    "return mu - ",
-    "You subtract the noise. By symmetry the distribution is the same, but the formula says z = mu + σ·eps, and a given eps must "
-    "end up where the caller expects it.",
-)
+reparameterize.edits("""
+variance_as_std: `(0.5 * logvar).exp()` → `logvar.exp()`
+    You multiply the noise by exp(logvar), which is the variance σ². The standard deviation is its square root,
+    exp(½·logvar).
+logvar_as_std: `(0.5 * logvar).exp()` → `logvar`
+    You multiply the noise by logvar itself. It is a logarithm, and may be negative: turn it into σ with an exponential
+    first.
+absolute_logvar: `(0.5 * logvar).exp()` → `logvar.abs().sqrt()`
+    You take the square root of |logvar|. logvar is the logarithm of σ², not σ²: undo the logarithm with an exponential
+    first.
+std_squared_too_far: `(0.5 * logvar).exp()` → `(0.5 * logvar).exp().sqrt()`
+    Your standard deviation is exp(¼·logvar): the square root is taken twice. exp(½·logvar) is already the root of
+    exp(logvar).
+wrong_sign_of_logvar: `(0.5 * logvar).exp()` → `(-0.5 * logvar).exp()`
+    You use exp(−½·logvar), which is 1/σ: your noise shrinks where it should grow.
+noise_subtracted: `return mu + ` → `return mu - `
+    You subtract the noise. By symmetry the distribution is the same, but the formula says z = mu + σ·eps, and a given
+    eps must end up where the caller expects it.
+""")
 
 
 @reparameterize.mistake("You return mu alone: no noise is added, so z is not a sample of N(mu, σ²) but always its mean.")
@@ -180,15 +162,14 @@ def row_by_row_in_float64(mu, logvar, eps=None):
 
 
 predict_spread = Exercise("predict_spread")
-predict_spread.wrong_choice(
-    "read_as_log_std", 7.389, "That is e², as if logvar were log σ. It is log σ², so log σ grows by half as much."
-)
-predict_spread.wrong_choice(
-    "read_as_variance", 2.0, "That takes logvar for σ. It is log σ²: adding to a logarithm multiplies."
-)
-predict_spread.wrong_choice(
-    "root_of_two", 1.414, "You took the root of 2. But 2 is added to log σ², so σ² is multiplied by e²; then take the root."
-)
+predict_spread.wrong_choices("""
+read_as_log_std: 7.389
+    That is e², as if logvar were log σ. It is log σ², so log σ grows by half as much.
+read_as_variance: 2.0
+    That takes logvar for σ. It is log σ²: adding to a logarithm multiplies.
+root_of_two: 1.414
+    You took the root of 2. But 2 is added to log σ², so σ² is multiplied by e²; then take the root.
+""")
 
 
 pathwise_gradient = Exercise("pathwise_gradient")
@@ -508,124 +489,84 @@ def density_on_the_inputs(f, mu, logvar, eps, baseline=0.0):
 
 
 predict_noisier = Exercise("predict_noisier")
-predict_noisier.wrong_choice(
-    "pathwise",
-    "a",
-    "For D = 1 the pathwise estimate is 2(z − 1), with variance 4. Compare (z − 1)²·z: it contains the third power of the noise.",
-)
-predict_noisier.wrong_choice(
-    "the_same",
-    "c",
-    "They have the same average. One knows the slope of f, the other has to infer it from values: which wobbles more?",
-)
+predict_noisier.wrong_choices("""
+pathwise: a
+    For D = 1 the pathwise estimate is 2(z − 1), with variance 4. Compare (z − 1)²·z: it contains the third power of the
+    noise.
+the_same: c
+    They have the same average. One knows the slope of f, the other has to infer it from values: which wobbles more?
+""")
 
 predict_growth = Exercise("predict_growth")
-predict_growth.wrong_choice(
-    "stays",
-    "a",
-    "The score of dimension 1 doesn't know the other dimensions, but it is multiplied by f(z), which is a sum over all of them.",
-)
-predict_growth.wrong_choice(
-    "linearly",
-    "b",
-    "f itself grows by 10, since it is a sum of D terms. The estimate is f times the score; its variance goes with the square.",
-)
+predict_growth.wrong_choices("""
+stays: a
+    The score of dimension 1 doesn't know the other dimensions, but it is multiplied by f(z), which is a sum over all of
+    them.
+linearly: b
+    f itself grows by 10, since it is a sum of D terms. The estimate is f times the score; its variance goes with the
+    square.
+""")
 
 predict_constant = Exercise("predict_constant")
-predict_constant.wrong_choice(
-    "averages_change",
-    "a",
-    "A constant adds b·E[score] to the average, and the score averages to zero. For the pathwise estimate, a constant has no slope.",
-)
-predict_constant.wrong_choice(
-    "nothing_changes",
-    "c",
-    "The averages do stay. But each single score-function estimate is multiplied by f + 100 now: how far apart do they lie?",
-)
+predict_constant.wrong_choices("""
+averages_change: a
+    A constant adds b·E[score] to the average, and the score averages to zero. For the pathwise estimate, a constant has
+    no slope.
+nothing_changes: c
+    The averages do stay. But each single score-function estimate is multiplied by f + 100 now: how far apart do they
+    lie?
+""")
 
 predict_step = Exercise("predict_step")
-predict_step.wrong_choice(
-    "both_right",
-    "a",
-    "The pathwise estimate averages df/dz. What is the slope of a step at each point that is not the step itself?",
-)
-predict_step.wrong_choice(
-    "score_is_zero",
-    "c",
-    "The score function never differentiates f. It weighs the score by f's values, 0 and 1, and those differ.",
-)
+predict_step.wrong_choices("""
+both_right: a
+    The pathwise estimate averages df/dz. What is the slope of a step at each point that is not the step itself?
+score_is_zero: c
+    The score function never differentiates f. It weighs the score by f's values, 0 and 1, and those differ.
+""")
 
 predict_breaks = Exercise("predict_breaks")
-predict_breaks.wrong_choice(
-    "log_std",
-    "b",
-    "The slope with respect to log σ is σ·100 = 100, so log σ goes from 0 to −2. σ = exp(−2) is a fine number.",
-)
-predict_breaks.wrong_choice(
-    "log_variance",
-    "c",
-    "The slope with respect to log σ² is ½·σ·100 = 50, so log σ² goes from 0 to −1. σ = exp(−½) is a fine number.",
-)
-predict_breaks.wrong_choice(
-    "softplus", "d", "softplus is positive for every ρ, and its slope is below 1, so the step is smaller than the raw one."
-)
+predict_breaks.wrong_choices("""
+log_std: b
+    The slope with respect to log σ is σ·100 = 100, so log σ goes from 0 to −2. σ = exp(−2) is a fine number.
+log_variance: c
+    The slope with respect to log σ² is ½·σ·100 = 50, so log σ² goes from 0 to −1. σ = exp(−½) is a fine number.
+softplus: d
+    softplus is positive for every ρ, and its slope is below 1, so the step is smaller than the raw one.
+""")
 
 predict_slower = Exercise("predict_slower")
-predict_slower.wrong_choice(
-    "once",
-    2,
-    "One ½ is right: the gradient with respect to log σ² is half that with respect to log σ. Now turn a step in log σ² into one in log σ.",
-)
-predict_slower.wrong_choice("inverse", 0.25, "That is the inverse ratio: log-variance is the slower one.")
-predict_slower.wrong_choice(
-    "same", 1, "log σ² = 2·log σ, so the gradients are not the same. Which factor does the chain rule bring?"
-)
+predict_slower.wrong_choices("""
+once: 2
+    One ½ is right: the gradient with respect to log σ² is half that with respect to log σ. Now turn a step in log σ²
+    into one in log σ.
+inverse: 0.25
+    That is the inverse ratio: log-variance is the slower one.
+same: 1
+    log σ² = 2·log σ, so the gradients are not the same. Which factor does the chain rule bring?
+""")
 
 
 gumbel_softmax = Exercise("gumbel_softmax")
 
-gumbel_softmax.edited(
-    "softmax_over_rows",
-    "dim=-1",
-    "dim=0",
-    "Your softmax runs over the rows. Each row is a distribution over the C categories: use the last dimension.",
-)
-gumbel_softmax.edited(
-    "forgot_noise",
-    "(logits + gumbel)",
-    "logits",
-    "The Gumbel noise is missing: this is the softmax itself, not a sample. Add `gumbel` to the logits.",
-)
-gumbel_softmax.edited(
-    "forgot_temperature",
-    " / temperature",
-    "",
-    "The temperature has no effect. Divide logits + gumbel by it before the softmax.",
-)
-gumbel_softmax.edited(
-    "multiplied_by_temperature",
-    " / temperature",
-    " * temperature",
-    "You multiply by the temperature. Divide: a low temperature must make the sample sharper.",
-)
-gumbel_softmax.edited(
-    "noise_outside_temperature",
-    "((logits + gumbel) / temperature)",
-    "(logits / temperature + gumbel)",
-    "Only the logits are divided by the temperature. Divide the sum, noise included; else the temperature changes which category wins.",
-)
-gumbel_softmax.edited(
-    "subtracted_noise",
-    "logits + gumbel",
-    "logits - gumbel",
-    "You subtract the Gumbel noise. It is not symmetric: logits − g does not choose categories with the right probabilities.",
-)
-gumbel_softmax.edited(
-    "log_softmax",
-    ".softmax(",
-    ".log_softmax(",
-    "You return logarithms (log_softmax). Asked for are the relaxed one-hot rows themselves, which sum to 1.",
-)
+gumbel_softmax.edits("""
+softmax_over_rows: `dim=-1` → `dim=0`
+    Your softmax runs over the rows. Each row is a distribution over the C categories: use the last dimension.
+forgot_noise: `(logits + gumbel)` → `logits`
+    The Gumbel noise is missing: this is the softmax itself, not a sample. Add `gumbel` to the logits.
+forgot_temperature: ` / temperature` → ``
+    The temperature has no effect. Divide logits + gumbel by it before the softmax.
+multiplied_by_temperature: ` / temperature` → ` * temperature`
+    You multiply by the temperature. Divide: a low temperature must make the sample sharper.
+noise_outside_temperature: `((logits + gumbel) / temperature)` → `(logits / temperature + gumbel)`
+    Only the logits are divided by the temperature. Divide the sum, noise included; else the temperature changes which
+    category wins.
+subtracted_noise: `logits + gumbel` → `logits - gumbel`
+    You subtract the Gumbel noise. It is not symmetric: logits − g does not choose categories with the right
+    probabilities.
+log_softmax: `.softmax(` → `.log_softmax(`
+    You return logarithms (log_softmax). Asked for are the relaxed one-hot rows themselves, which sum to 1.
+""")
 
 
 @gumbel_softmax.mistake(

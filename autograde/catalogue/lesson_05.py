@@ -10,72 +10,32 @@ from . import Exercise, reference
 # --- conv2d -------------------------------------------------------------------------------------------------------------------
 
 conv2d = Exercise("conv2d")
-conv2d.edited(
-    "forgot_bias",
-    " + bias[:, None, None]",
-    "",
-    "The bias is missing: one number for each output channel, added to all of its pixels.",
-)
-conv2d.edited(
-    "kernel_flipped",
-    "np.tensordot(windows, weight,",
-    "np.tensordot(windows, weight[:, :, ::-1, ::-1],",
-    "Your kernel is flipped, as in the convolution of mathematics. Here the index is s·i + a: weight [0, 0] meets the upper left pixel of the window.",
-)
-conv2d.edited(
-    "stride_ignored",
-    "[:, :, ::stride, ::stride]",
-    "[:, :]",
-    "The stride is not used: windows begin at every pixel. Only those at 0, s, 2s, … count.",
-)
-conv2d.edited(
-    "padding_ignored",
-    "((0, 0), (0, 0), (padding, padding), (padding, padding))",
-    "((0, 0), (0, 0), (0, 0), (0, 0))",
-    "The padding is not used: put `padding` zeros around the image, on all four sides.",
-)
-conv2d.edited(
-    "padded_on_one_side",
-    "(padding, padding), (padding, padding))",
-    "(0, 2 * padding), (0, 2 * padding))",
-    "The size is right, but all zeros lie below and to the right of the image. Half of them belong above and to the left.",
-)
-conv2d.edited(
-    "padded_at_the_end_only",
-    "(padding, padding), (padding, padding))",
-    "(0, padding), (0, padding))",
-    "The image is padded on one side only. `padding` zeros go on each side: above, below, left and right.",
-)
-conv2d.edited(
-    "stride_of_the_other_end",
-    "[:, :, ::stride, ::stride]",
-    "[:, :, ::-stride, ::-stride][:, :, ::-1, ::-1]",
-    "You keep the last window and count backwards. The first window begins at 0, and what is left over at the end is dropped.",
-)
-conv2d.edited(
-    "channels_averaged",
-    "np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3)))",
-    "np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3))) / x.shape[1]",
-    "You average over the input channels. The formula sums over them.",
-)
-conv2d.edited(
-    "rows_and_columns_swapped",
-    "transpose(0, 3, 1, 2)",
-    "transpose(0, 3, 2, 1)",
-    "Rows and columns of the output are exchanged: a transpose too many, or two axes in the wrong order.",
-)
-conv2d.edited(
-    "channels_last",
-    "return out.transpose(0, 3, 1, 2) + bias[:, None, None]",
-    "return out + bias",
-    "The channels come last in your result, (N, H, W, C). In this course they come second: (N, C, H, W).",
-)
-conv2d.edited(
-    "bias_once_a_channel",
-    "+ bias[:, None, None]",
-    "+ x.shape[1] * bias[:, None, None]",
-    "The bias is added once for each input channel. Add it once to each output, after the sum over the channels.",
-)
+conv2d.edits("""
+forgot_bias: ` + bias[:, None, None]` → ``
+    The bias is missing: one number for each output channel, added to all of its pixels.
+kernel_flipped: `np.tensordot(windows, weight,` → `np.tensordot(windows, weight[:, :, ::-1, ::-1],`
+    Your kernel is flipped, as in the convolution of mathematics. Here the index is s·i + a: weight [0, 0] meets the
+    upper left pixel of the window.
+stride_ignored: `[:, :, ::stride, ::stride]` → `[:, :]`
+    The stride is not used: windows begin at every pixel. Only those at 0, s, 2s, … count.
+padding_ignored: `((0, 0), (0, 0), (padding, padding), (padding, padding))` → `((0, 0), (0, 0), (0, 0), (0, 0))`
+    The padding is not used: put `padding` zeros around the image, on all four sides.
+padded_on_one_side: `(padding, padding), (padding, padding))` → `(0, 2 * padding), (0, 2 * padding))`
+    The size is right, but all zeros lie below and to the right of the image. Half of them belong above and to the left.
+padded_at_the_end_only: `(padding, padding), (padding, padding))` → `(0, padding), (0, padding))`
+    The image is padded on one side only. `padding` zeros go on each side: above, below, left and right.
+stride_of_the_other_end: `[:, :, ::stride, ::stride]` → `[:, :, ::-stride, ::-stride][:, :, ::-1, ::-1]`
+    You keep the last window and count backwards. The first window begins at 0, and what is left over at the end is
+    dropped.
+channels_averaged: `np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3)))` → `np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3))) / x.shape[1]`
+    You average over the input channels. The formula sums over them.
+rows_and_columns_swapped: `transpose(0, 3, 1, 2)` → `transpose(0, 3, 2, 1)`
+    Rows and columns of the output are exchanged: a transpose too many, or two axes in the wrong order.
+channels_last: `return out.transpose(0, 3, 1, 2) + bias[:, None, None]` → `return out + bias`
+    The channels come last in your result, (N, H, W, C). In this course they come second: (N, C, H, W).
+bias_once_a_channel: `+ bias[:, None, None]` → `+ x.shape[1] * bias[:, None, None]`
+    The bias is added once for each input channel. Add it once to each output, after the sum over the channels.
+""")
 
 
 @conv2d.mistake(
@@ -155,49 +115,25 @@ def kernel_place_by_place(x, weight, bias, stride, padding):
 # --- conv_transpose2d ---------------------------------------------------------------------------------------------------------
 
 conv_transpose2d = Exercise("conv_transpose2d")
-_ADDED = "b : b + reach_w : stride] += stamps"
-conv_transpose2d.edited(
-    "forgot_bias",
-    " + bias[:, None, None]",
-    "",
-    "The bias is missing: one number for each output channel, added after the stamps.",
-)
-conv_transpose2d.edited(
-    "overwritten",
-    _ADDED,
-    _ADDED.replace("+=", "="),
-    "Where stamps overlap, the later one replaces the earlier one. They add up: += in place of =.",
-)
-conv_transpose2d.edited(
-    "kernel_flipped",
-    "stamps[..., a, b]",
-    "stamps[..., kh - 1 - a, kw - 1 - b]",
-    "Your kernel is upside down and left to right. Stamps land as they are; only a transposed convolution that is computed *as a convolution* needs the flip.",
-)
-conv_transpose2d.edited(
-    "padding_not_cut_off",
-    "padding : rows - padding, padding : columns - padding",
-    ":, :",
-    "The padding is not cut off. Going back, `padding` makes the output smaller: drop that many rows and columns on each side.",
-)
-conv_transpose2d.edited(
-    "padding_added",
-    "canvas[:, :, padding : rows - padding, padding : columns - padding]",
-    "np.pad(canvas, ((0, 0), (0, 0), (padding, padding), (padding, padding)))",
-    "You put the padding around the output. It works backwards here: that many rows and columns are cut off on each side.",
-)
-conv_transpose2d.edited(
-    "cut_off_at_the_end_only",
-    "padding : rows - padding, padding : columns - padding",
-    ": rows - 2 * padding, : columns - 2 * padding",
-    "The size is right, but all that is cut off comes from the end. Cut `padding` rows and columns off on each side.",
-)
-conv_transpose2d.edited(
-    "output_padding_at_the_front",
-    "a : a + reach_h : stride, b : b + reach_w : stride",
-    "a + output_padding : a + output_padding + reach_h : stride, b + output_padding : b + output_padding + reach_w : stride",
-    "The size is right, but your output padding lies above and to the left. It makes the canvas longer at the end: below and to the right.",
-)
+conv_transpose2d.edits("""
+forgot_bias: ` + bias[:, None, None]` → ``
+    The bias is missing: one number for each output channel, added after the stamps.
+overwritten: `b : b + reach_w : stride] += stamps` → `b : b + reach_w : stride] = stamps`
+    Where stamps overlap, the later one replaces the earlier one. They add up: += in place of =.
+kernel_flipped: `stamps[..., a, b]` → `stamps[..., kh - 1 - a, kw - 1 - b]`
+    Your kernel is upside down and left to right. Stamps land as they are; only a transposed convolution that is computed
+    *as a convolution* needs the flip.
+padding_not_cut_off: `padding : rows - padding, padding : columns - padding` → `:, :`
+    The padding is not cut off. Going back, `padding` makes the output smaller: drop that many rows and columns on each
+    side.
+padding_added: `canvas[:, :, padding : rows - padding, padding : columns - padding]` → `np.pad(canvas, ((0, 0), (0, 0), (padding, padding), (padding, padding)))`
+    You put the padding around the output. It works backwards here: that many rows and columns are cut off on each side.
+cut_off_at_the_end_only: `padding : rows - padding, padding : columns - padding` → `: rows - 2 * padding, : columns - 2 * padding`
+    The size is right, but all that is cut off comes from the end. Cut `padding` rows and columns off on each side.
+output_padding_at_the_front: `a : a + reach_h : stride, b : b + reach_w : stride` → `a + output_padding : a + output_padding + reach_h : stride, b + output_padding : b + output_padding + reach_w : stride`
+    The size is right, but your output padding lies above and to the left. It makes the canvas longer at the end: below
+    and to the right.
+""")
 
 
 @conv_transpose2d.mistake(
@@ -286,66 +222,29 @@ def by_a_matrix_for_rows_and_one_for_columns(x, weight, bias, stride, padding, o
 # --- encode -------------------------------------------------------------------------------------------------------------------
 
 encode = Exercise("numpy_encode")
-encode.edited(
-    "no_relu_after_the_first_convolution",
-    'np.maximum(conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1), 0)',
-    'conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)',
-    "The ReLU after `encoder.conv1` is missing.",
-)
-encode.edited(
-    "no_relu_after_the_second_convolution",
-    'np.maximum(conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1), 0)',
-    'conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)',
-    "The ReLU after `encoder.conv2` is missing.",
-)
-encode.edited(
-    "no_relu_after_hidden",
-    'np.maximum(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"], 0)',
-    'h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"]',
-    "The ReLU after `encoder.hidden` is missing.",
-)
-encode.edited(
-    "channels_last_when_flattened",
-    "h = h.reshape(len(x), -1)",
-    "h = h.transpose(0, 2, 3, 1).reshape(len(x), -1)",
-    "You flatten with the channels last. The weights expect (N, C, H, W) laid out as it is: channel by channel, row by row.",
-)
-encode.edited(
-    "columns_first_when_flattened",
-    "h = h.reshape(len(x), -1)",
-    "h = h.swapaxes(2, 3).reshape(len(x), -1)",
-    "You flatten column by column. In each channel the rows come one after the other.",
-)
-encode.edited(
-    "relu_on_the_heads",
-    "return mu, logvar",
-    "return np.maximum(mu, 0), np.maximum(logvar, 0)",
-    "Your heads have a ReLU, so neither `mu` nor `logvar` can be negative. The two last layers have no activation.",
-)
-encode.edited(
-    "relu_on_logvar",
-    "return mu, logvar",
-    "return mu, np.maximum(logvar, 0)",
-    "Your `logvar` cannot be negative, so no variance can go below 1. The heads have no activation.",
-)
-encode.edited(
-    "heads_swapped",
-    "return mu, logvar",
-    "return logvar, mu",
-    "The two results are exchanged: `mu` comes first, then `logvar`.",
-)
-encode.edited(
-    "returns_variance",
-    "return mu, logvar",
-    "return mu, np.exp(logvar)",
-    "The second result is a variance, exp(logvar). Return the logarithm itself: the layer's output as it is.",
-)
-encode.edited(
-    "returns_std",
-    "return mu, logvar",
-    "return mu, np.exp(0.5 * logvar)",
-    "The second result is a standard deviation. Return `logvar`, the layer's output as it is.",
-)
+encode.edits("""
+no_relu_after_the_first_convolution: `np.maximum(conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1), 0)` → `conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)`
+    The ReLU after `encoder.conv1` is missing.
+no_relu_after_the_second_convolution: `np.maximum(conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1), 0)` → `conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)`
+    The ReLU after `encoder.conv2` is missing.
+no_relu_after_hidden: `np.maximum(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"], 0)` → `h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"]`
+    The ReLU after `encoder.hidden` is missing.
+channels_last_when_flattened: `h = h.reshape(len(x), -1)` → `h = h.transpose(0, 2, 3, 1).reshape(len(x), -1)`
+    You flatten with the channels last. The weights expect (N, C, H, W) laid out as it is: channel by channel, row by
+    row.
+columns_first_when_flattened: `h = h.reshape(len(x), -1)` → `h = h.swapaxes(2, 3).reshape(len(x), -1)`
+    You flatten column by column. In each channel the rows come one after the other.
+relu_on_the_heads: `return mu, logvar` → `return np.maximum(mu, 0), np.maximum(logvar, 0)`
+    Your heads have a ReLU, so neither `mu` nor `logvar` can be negative. The two last layers have no activation.
+relu_on_logvar: `return mu, logvar` → `return mu, np.maximum(logvar, 0)`
+    Your `logvar` cannot be negative, so no variance can go below 1. The heads have no activation.
+heads_swapped: `return mu, logvar` → `return logvar, mu`
+    The two results are exchanged: `mu` comes first, then `logvar`.
+returns_variance: `return mu, logvar` → `return mu, np.exp(logvar)`
+    The second result is a variance, exp(logvar). Return the logarithm itself: the layer's output as it is.
+returns_std: `return mu, logvar` → `return mu, np.exp(0.5 * logvar)`
+    The second result is a standard deviation. Return `logvar`, the layer's output as it is.
+""")
 
 
 @encode.mistake("Both results come from `encoder.mu`. The second has a layer of its own, `encoder.logvar`.")
@@ -401,54 +300,25 @@ def by_images_one_after_the_other(params, x):
 # --- decode -------------------------------------------------------------------------------------------------------------------
 
 decode = Exercise("numpy_decode")
-decode.edited(
-    "sigmoid_at_the_end",
-    'return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)',
-    'return 1 / (1 + np.exp(-conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)))',
-    "These are probabilities. Return the logits: no sigmoid after the last layer.",
-)
-decode.edited(
-    "relu_at_the_end",
-    'return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)',
-    'return np.maximum(conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1), 0)',
-    "A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.",
-)
-decode.edited(
-    "no_relu_after_hidden",
-    'np.maximum(z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"], 0)',
-    'z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"]',
-    "The ReLU after `decoder.hidden` is missing.",
-)
-decode.edited(
-    "no_relu_after_grid",
-    'np.maximum(h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"], 0)',
-    'h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"]',
-    "The ReLU after `decoder.grid`, before the reshape, is missing.",
-)
-decode.edited(
-    "no_relu_between_convolutions",
-    'np.maximum(conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1), 0)',
-    'conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1)',
-    "The ReLU between the two transposed convolutions is missing.",
-)
-decode.edited(
-    "channels_last_in_the_grid",
-    "h = h.reshape(len(z), -1, 7, 7)",
-    "h = h.reshape(len(z), 7, 7, -1).transpose(0, 3, 1, 2)",
-    "You read the 49·C numbers with the channels last. They are laid out channel by channel: reshape to (N, C, 7, 7) at once.",
-)
-decode.edited(
-    "grid_transposed",
-    "h = h.reshape(len(z), -1, 7, 7)",
-    "h = h.reshape(len(z), -1, 7, 7).swapaxes(2, 3)",
-    "Rows and columns of the 7 × 7 grid are exchanged.",
-)
-decode.edited(
-    "flat_result",
-    'return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)',
-    'return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1).reshape(len(z), 784)',
-    "The result is flat. Leave it as images, (N, 1, 28, 28).",
-)
+decode.edits("""
+sigmoid_at_the_end: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return 1 / (1 + np.exp(-conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)))`
+    These are probabilities. Return the logits: no sigmoid after the last layer.
+relu_at_the_end: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return np.maximum(conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1), 0)`
+    A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
+no_relu_after_hidden: `np.maximum(z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"], 0)` → `z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"]`
+    The ReLU after `decoder.hidden` is missing.
+no_relu_after_grid: `np.maximum(h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"], 0)` → `h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"]`
+    The ReLU after `decoder.grid`, before the reshape, is missing.
+no_relu_between_convolutions: `np.maximum(conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1), 0)` → `conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1)`
+    The ReLU between the two transposed convolutions is missing.
+channels_last_in_the_grid: `h = h.reshape(len(z), -1, 7, 7)` → `h = h.reshape(len(z), 7, 7, -1).transpose(0, 3, 1, 2)`
+    You read the 49·C numbers with the channels last. They are laid out channel by channel: reshape to (N, C, 7, 7) at
+    once.
+grid_transposed: `h = h.reshape(len(z), -1, 7, 7)` → `h = h.reshape(len(z), -1, 7, 7).swapaxes(2, 3)`
+    Rows and columns of the 7 × 7 grid are exchanged.
+flat_result: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1).reshape(len(z), 784)`
+    The result is flat. Leave it as images, (N, 1, 28, 28).
+""")
 
 
 @decode.mistake("The biases are missing. Each of the four layers has one.")
@@ -501,46 +371,22 @@ def by_codes_one_after_the_other(params, z):
 # --- bernoulli_log_likelihood ------------------------------------------------------------------------------------------------
 
 bernoulli_log_likelihood = Exercise("bernoulli_log_likelihood")
-_SUM = "per_pixel.reshape(len(x), -1).sum(axis=1)"
-bernoulli_log_likelihood.edited(
-    "mean_over_pixels",
-    ".sum(axis=1)",
-    ".mean(axis=1)",
-    "You average over the pixels. The log of a product is a sum: add them up.",
-)
-bernoulli_log_likelihood.edited(
-    "summed_over_everything",
-    _SUM,
-    "per_pixel.sum()",
-    "You sum over the batch as well. Each image keeps its own number: (N,).",
-)
-bernoulli_log_likelihood.edited(
-    "not_summed", _SUM, "per_pixel", "This is one number for each pixel. Sum over the pixels of each image: (N,)."
-)
-bernoulli_log_likelihood.edited(
-    "a_loss",
-    f"return {_SUM}",
-    f"return -{_SUM}",
-    "The sign is reversed: this is the loss. A log-probability is never positive.",
-)
-bernoulli_log_likelihood.edited(
-    "softplus_overflows",
-    "np.logaddexp(0, logits)",
-    "np.log(1 + np.exp(logits.astype(np.float32)))",
-    "exp(200) is infinite in float32. Take the maximum out first: max(l, 0) + log(1 + exp(−|l|)).",
-)
-bernoulli_log_likelihood.edited(
-    "softplus_of_minus_l",
-    "np.logaddexp(0, logits)",
-    "np.logaddexp(0, -logits)",
-    "That is the softplus of −l. With x·l in front it must be log(1 + exp(+l)).",
-)
-bernoulli_log_likelihood.edited(
-    "softplus_without_max",
-    "np.logaddexp(0, logits)",
-    "np.log1p(np.exp(-np.abs(logits)))",
-    "One part of the softplus is missing: log(1 + exp(l)) is max(l, 0) + log(1 + exp(−|l|)).",
-)
+bernoulli_log_likelihood.edits("""
+mean_over_pixels: `.sum(axis=1)` → `.mean(axis=1)`
+    You average over the pixels. The log of a product is a sum: add them up.
+summed_over_everything: `per_pixel.reshape(len(x), -1).sum(axis=1)` → `per_pixel.sum()`
+    You sum over the batch as well. Each image keeps its own number: (N,).
+not_summed: `per_pixel.reshape(len(x), -1).sum(axis=1)` → `per_pixel`
+    This is one number for each pixel. Sum over the pixels of each image: (N,).
+a_loss: `return per_pixel.reshape(len(x), -1).sum(axis=1)` → `return -per_pixel.reshape(len(x), -1).sum(axis=1)`
+    The sign is reversed: this is the loss. A log-probability is never positive.
+softplus_overflows: `np.logaddexp(0, logits)` → `np.log(1 + np.exp(logits.astype(np.float32)))`
+    exp(200) is infinite in float32. Take the maximum out first: max(l, 0) + log(1 + exp(−|l|)).
+softplus_of_minus_l: `np.logaddexp(0, logits)` → `np.logaddexp(0, -logits)`
+    That is the softplus of −l. With x·l in front it must be log(1 + exp(+l)).
+softplus_without_max: `np.logaddexp(0, logits)` → `np.log1p(np.exp(-np.abs(logits)))`
+    One part of the softplus is missing: log(1 + exp(l)) is max(l, 0) + log(1 + exp(−|l|)).
+""")
 
 
 @bernoulli_log_likelihood.mistake(
@@ -612,54 +458,29 @@ def summed_apart(x, logits):
 # --- elbo ---------------------------------------------------------------------------------------------------------------------
 
 elbo = Exercise("numpy_elbo")
-_LIKELIHOOD, _KL = "bernoulli_log_likelihood(x, decode(params, z))", "gaussian_kl(mu, logvar)"
-elbo.edited("kl_added", f"- {_KL}", f"+ {_KL}", "The KL is added. It is what the code costs: subtract it.")
-elbo.edited(
-    "no_kl",
-    f" - {_KL}",
-    "",
-    "The KL is missing, or so small that it does not count (a mean over pixels or dimensions?): this is the first term of the ELBO.",
-)
-elbo.edited(
-    "negative_elbo",
-    f"return {_LIKELIHOOD} - {_KL}",
-    f"return {_KL} - {_LIKELIHOOD}",
-    "This is minus the ELBO, the loss of lesson 07. Here the ELBO itself is wanted: log-likelihood minus KL.",
-)
-elbo.edited(
-    "noise_times_variance",
-    "np.exp(0.5 * logvar)",
-    "np.exp(logvar)",
-    "You multiply the noise by the variance. σ is exp(½ · logvar).",
-)
-elbo.edited(
-    "logvar_as_sigma", "np.exp(0.5 * logvar)", "logvar", "You multiply the noise by `logvar` itself. σ is exp(½ · logvar)."
-)
-elbo.edited("no_noise", " + np.exp(0.5 * logvar) * eps", "", "You decode the mean. The code is a sample, mu + σ·eps.")
-elbo.edited(
-    "batch_mean",
-    f"return {_LIKELIHOOD} - {_KL}",
-    f"return ({_LIKELIHOOD} - {_KL}).mean()",
-    "You average over the batch. Each image keeps its own ELBO: (N,).",
-)
-elbo.edited(
-    "kl_mean_over_dimensions",
-    f"- {_KL}",
-    f"- {_KL} / mu.shape[1]",
-    "The KL is averaged over the latent dimensions. It is a sum over them.",
-)
-elbo.edited(
-    "kl_mean_over_the_batch",
-    f"- {_KL}",
-    f"- {_KL}.mean()",
-    "Every image is charged the batch's average KL. Each has its own: (N,) minus (N,).",
-)
-elbo.edited(
-    "likelihood_mean_over_pixels",
-    f"{_LIKELIHOOD} -",
-    f"{_LIKELIHOOD} / 784 -",
-    "The log-likelihood is averaged over the pixels, next to a KL that is a sum. Sum both.",
-)
+elbo.edits("""
+kl_added: `- gaussian_kl(mu, logvar)` → `+ gaussian_kl(mu, logvar)`
+    The KL is added. It is what the code costs: subtract it.
+no_kl: ` - gaussian_kl(mu, logvar)` → ``
+    The KL is missing, or so small that it does not count (a mean over pixels or dimensions?): this is the first term of
+    the ELBO.
+negative_elbo: `return bernoulli_log_likelihood(x, decode(params, z)) - gaussian_kl(mu, logvar)` → `return gaussian_kl(mu, logvar) - bernoulli_log_likelihood(x, decode(params, z))`
+    This is minus the ELBO, the loss of lesson 07. Here the ELBO itself is wanted: log-likelihood minus KL.
+noise_times_variance: `np.exp(0.5 * logvar)` → `np.exp(logvar)`
+    You multiply the noise by the variance. σ is exp(½ · logvar).
+logvar_as_sigma: `np.exp(0.5 * logvar)` → `logvar`
+    You multiply the noise by `logvar` itself. σ is exp(½ · logvar).
+no_noise: ` + np.exp(0.5 * logvar) * eps` → ``
+    You decode the mean. The code is a sample, mu + σ·eps.
+batch_mean: `return bernoulli_log_likelihood(x, decode(params, z)) - gaussian_kl(mu, logvar)` → `return (bernoulli_log_likelihood(x, decode(params, z)) - gaussian_kl(mu, logvar)).mean()`
+    You average over the batch. Each image keeps its own ELBO: (N,).
+kl_mean_over_dimensions: `- gaussian_kl(mu, logvar)` → `- gaussian_kl(mu, logvar) / mu.shape[1]`
+    The KL is averaged over the latent dimensions. It is a sum over them.
+kl_mean_over_the_batch: `- gaussian_kl(mu, logvar)` → `- gaussian_kl(mu, logvar).mean()`
+    Every image is charged the batch's average KL. Each has its own: (N,) minus (N,).
+likelihood_mean_over_pixels: `bernoulli_log_likelihood(x, decode(params, z)) -` → `bernoulli_log_likelihood(x, decode(params, z)) / 784 -`
+    The log-likelihood is averaged over the pixels, next to a KL that is a sum. Sum both.
+""")
 
 
 @elbo.mistake("`eps` is changed in place: the caller may use the noise again. Write mu + sigma * eps, not eps *= sigma.")
@@ -724,84 +545,67 @@ def image_by_image(params, x, eps):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_size = Exercise("predict_size")
-predict_size.wrong_choice("not_rounded", 112.5, "A window fits or it doesn't: round down before you add 1.")
-predict_size.wrong_choice(
-    "rounded_up",
-    113,
-    "The last window must still fit into the padded image. What is left over is dropped: round down, then add 1.",
-)
-predict_size.wrong_choice(
-    "forgot_one", 111, "You counted the steps between windows. There is one more window than there are steps."
-)
-predict_size.wrong_choice(
-    "forgot_padding",
-    109,
-    "That is without padding. Three zeros go around on each side, so the image becomes 230 pixels wide.",
-)
-predict_size.wrong_choice(
-    "stride_ignored", 224, "That would be the output at stride 1. At stride 2 every second window is left out."
-)
+predict_size.wrong_choices("""
+not_rounded: 112.5
+    A window fits or it doesn't: round down before you add 1.
+rounded_up: 113
+    The last window must still fit into the padded image. What is left over is dropped: round down, then add 1.
+forgot_one: 111
+    You counted the steps between windows. There is one more window than there are steps.
+forgot_padding: 109
+    That is without padding. Three zeros go around on each side, so the image becomes 230 pixels wide.
+stride_ignored: 224
+    That would be the output at stride 1. At stride 2 every second window is left out.
+""")
 
 predict_copies = Exercise("predict_copies")
-predict_copies.wrong_choice(
-    "stride_ignored",
-    9,
-    "Nine entries a window is right. But with stride 2 there are fewer windows than pixels: how many, in two dimensions?",
-)
-predict_copies.wrong_choice(
-    "stride_once", 4.5, "With stride 2 every second window goes, in the rows and in the columns too."
-)
+predict_copies.wrong_choices("""
+stride_ignored: 9
+    Nine entries a window is right. But with stride 2 there are fewer windows than pixels: how many, in two dimensions?
+stride_once: 4.5
+    With stride 2 every second window goes, in the rows and in the columns too.
+""")
 predict_copies.wrong_choice(
     "inverted", 4 / 9, "That is the image divided by the matrix. The question is for the matrix divided by the image."
 )
-predict_copies.wrong_choice(
-    "no_copies",
-    1,
-    "Neighbouring windows overlap, and a matrix can't share its entries: what lies in two windows stands in it twice.",
-)
-predict_copies.wrong_choice(
-    "fewer_windows_only", 0.25, "That is how many windows there are for each pixel. How many entries has each?"
-)
+predict_copies.wrong_choices("""
+no_copies: 1
+    Neighbouring windows overlap, and a matrix can't share its entries: what lies in two windows stands in it twice.
+fewer_windows_only: 0.25
+    That is how many windows there are for each pixel. How many entries has each?
+""")
 
 predict_field = Exercise("predict_field")
-predict_field.wrong_choice(
-    "product",
-    9,
-    "Three windows of three pixels would be nine pixels if they lay side by side. They begin two pixels apart, so they overlap.",
-)
-predict_field.wrong_choice(
-    "stride_ignored",
-    5,
-    "That is so with stride 1, where neighbouring windows begin one pixel apart. Here they begin two apart.",
-)
-predict_field.wrong_choice(
-    "sum",
-    6,
-    "Sizes don't add up like that. Draw three neighbouring windows of the first layer and count from the first pixel to the last.",
-)
-predict_field.wrong_choice(
-    "one_layer", 3, "Three *features* of the first layer. Each of those sees three pixels of its own."
-)
+predict_field.wrong_choices("""
+product: 9
+    Three windows of three pixels would be nine pixels if they lay side by side. They begin two pixels apart, so they
+    overlap.
+stride_ignored: 5
+    That is so with stride 1, where neighbouring windows begin one pixel apart. Here they begin two apart.
+sum: 6
+    Sizes don't add up like that. Draw three neighbouring windows of the first layer and count from the first pixel to
+    the last.
+one_layer: 3
+    Three *features* of the first layer. Each of those sees three pixels of its own.
+""")
 
 predict_stamps = Exercise("predict_stamps")
-predict_stamps.wrong_choice(
-    "the_same_everywhere",
-    "a",
-    "The stamps are alike, but how many of them reach an output? In the one-dimensional figure, positions 2 and 4 get two, positions 1, 3 and 5 one.",
-)
-predict_stamps.wrong_choice(
-    "smooth",
-    "c",
-    "Only the outermost rows know that there is a border. Count the stamps that reach one position inside, and its neighbour.",
-)
+predict_stamps.wrong_choices("""
+the_same_everywhere: a
+    The stamps are alike, but how many of them reach an output? In the one-dimensional figure, positions 2 and 4 get two,
+    positions 1, 3 and 5 one.
+smooth: c
+    Only the outermost rows know that there is a border. Count the stamps that reach one position inside, and its
+    neighbour.
+""")
 
 predict_naive = Exercise("predict_naive")
-predict_naive.wrong_choice(
-    "zero",
-    "a",
-    "That is the true value, and the first term alone gives it. But the second term is computed as well: (1 − x) is 0, and it is multiplied by log(1 − p). What is that when p is exactly 1?",
-)
-predict_naive.wrong_choice(
-    "minus_infinity", "b", "log(1 − p) is −inf, true. But it is multiplied by (1 − x), which is 0. What is 0 · inf?"
-)
-predict_naive.wrong_choice("minus_200", "d", "200 nats is what a logit of 200 costs where it is *wrong*. Here it is right.")
+predict_naive.wrong_choices("""
+zero: a
+    That is the true value, and the first term alone gives it. But the second term is computed as well: (1 − x) is 0, and
+    it is multiplied by log(1 − p). What is that when p is exactly 1?
+minus_infinity: b
+    log(1 − p) is −inf, true. But it is multiplied by (1 − x), which is 0. What is 0 · inf?
+minus_200: d
+    200 nats is what a logit of 200 costs where it is *wrong*. Here it is right.
+""")

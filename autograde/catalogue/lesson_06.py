@@ -14,116 +14,54 @@ from . import Exercise, reference
 init_parameters = Exercise("init_parameters")
 _WEIGHT = 'params[f"{name}.weight"] = (std * torch.randn(shape, generator=generator)).requires_grad_()'
 _BIAS = 'params[f"{name}.bias"] = torch.zeros(size, requires_grad=True)'
-init_parameters.edited(
-    "weights_are_no_leaves",
-    "(std * torch.randn(shape, generator=generator)).requires_grad_()",
-    "std * torch.randn(shape, generator=generator, requires_grad=True)",
-    "You mark the random numbers and multiply afterwards. The product is computed, so it is no leaf: multiply first, then mark the product "
-    "with `.requires_grad_()`.",
-)
+init_parameters.edits("""
+weights_are_no_leaves: `(std * torch.randn(shape, generator=generator)).requires_grad_()` → `std * torch.randn(shape, generator=generator, requires_grad=True)`
+    You mark the random numbers and multiply afterwards. The product is computed, so it is no leaf: multiply first, then
+    mark the product with `.requires_grad_()`.
+""")
 init_parameters.edited(
     "no_gradients_asked_for",
     f"{_WEIGHT}\n        {_BIAS}",
     f"{_WEIGHT}\n        {_BIAS}".replace(".requires_grad_()", "").replace(", requires_grad=True", ""),
     "No tensor requires a gradient, so nothing computed from them is recorded. Mark each with `.requires_grad_()`.",
 )
-init_parameters.edited(
-    "biases_ask_for_none",
-    "torch.zeros(size, requires_grad=True)",
-    "torch.zeros(size)",
-    "The biases don't require a gradient, so they stay 0 forever. They are parameters too.",
-)
-init_parameters.edited(
-    "uniform",
-    "torch.randn(shape, generator=generator)",
-    "torch.rand(shape, generator=generator)",
-    "`torch.rand` is uniform on [0, 1], with a mean of ½. The weights are normal with mean 0: `torch.randn`.",
-)
-init_parameters.edited(
-    "uniform_around_zero",
-    "torch.randn(shape, generator=generator)",
-    "math.sqrt(12) * (torch.rand(shape, generator=generator) - 0.5)",
-    "Mean and standard deviation are right, but these numbers are uniform. The text asks for a normal distribution.",
-)
-init_parameters.edited(
-    "variance_for_std",
-    "(std * torch.randn",
-    "(std**2 * torch.randn",
-    "You multiply by the variance, 2/n (and 0.0001). The standard deviation is its root.",
-)
-init_parameters.edited(
-    "no_factor_of_two",
-    "(std * torch.randn(shape, generator=generator))",
-    "((std if std == small else std / math.sqrt(2)) * torch.randn(shape, generator=generator))",
-    "The standard deviation is √(1/n). A ReLU deletes half of the squares, and the 2 in √(2/n) makes up for that.",
-)
-init_parameters.edited(
-    "the_same_size_for_all",
-    "(std * torch.randn(shape, generator=generator))",
-    "(small * torch.randn(shape, generator=generator))",
-    "All weights have the standard deviation 0.01. Only `encoder.mu`, `encoder.logvar` and `decoder.conv2` start that small.",
-)
-init_parameters.edited(
-    "none_starts_small",
-    "(std * torch.randn(shape, generator=generator))",
-    "(math.sqrt(2 / {'mu': 256, 'logvar': 256, 'conv2': 72}[name.split('.')[1]] if std == small else std**2)"
-    " * torch.randn(shape, generator=generator))",
-    "The three layers without a ReLU (`encoder.mu`, `encoder.logvar`, `decoder.conv2`) start with the standard deviation 0.01, so that the model "
-    "begins by knowing nothing.",
-)
-init_parameters.edited(
-    "fan_in_from_the_shape",
-    "math.sqrt(2 / 144)",
-    "math.sqrt(2 / (32 * 9))",
-    "For `decoder.conv1` you took n = 32 · 3 · 3. The weight of a transposed convolution has the input channels first, 64, and with stride 2 "
-    "an output pixel gets 9/4 stamps: n = 144, as in the table.",
-)
-init_parameters.edited(
-    "every_tap_counted",
-    "math.sqrt(2 / 144)",
-    "math.sqrt(2 / (64 * 9))",
-    "For `decoder.conv1` you took n = 64 · 3 · 3. With stride 2 the stamps stand two pixels apart, so that an output pixel gets 9/4 of them and "
-    "not 9: n = 144, as in the table.",
-)
-init_parameters.edited(
-    "generator_ignored",
-    ", generator=generator)).requires_grad_()",
-    ")).requires_grad_()",
-    "`generator` is not used, or not for every weight, so nobody can repeat your draw. Hand it on to each `torch.randn`.",
-)
-init_parameters.edited(
-    "seeded_inside",
-    "params = {}",
-    "params, generator = {}, generator or torch.Generator().manual_seed(0)",
-    "Without a generator every call gives the same numbers. Draw from the global state then, and seed nothing.",
-)
-init_parameters.edited(
-    "random_biases",
-    "torch.zeros(size, requires_grad=True)",
-    "(0.1 * torch.randn(size, generator=generator)).requires_grad_()",
-    "The biases are random. They start at 0.",
-)
-init_parameters.edited(
-    "always_sixteen_dimensions",
-    "params = {}",
-    'params = {}\n    layers["decoder.hidden"] = (256, 16), 256, math.sqrt(2 / 16)\n'
-    '    layers["encoder.mu"] = layers["encoder.logvar"] = (16, 256), 16, small',
-    "You write 16 latent dimensions whatever `latent_dim` is.",
-)
-init_parameters.edited(
-    "linear_weights_transposed",
-    "params = {}",
-    "params = {}\n    layers = {name: (s if len(s) == 4 else s[::-1], size, std) for name, (s, size, std) in layers.items()}",
-    "The weights of the linear layers are (in, out). `F.linear` wants (out, in), as in the table.",
-)
-
-
-init_parameters.edited(
-    "seeds_globally",
-    "params = {}",
-    "params = {}\n    torch.manual_seed(0)",
-    "You set PyTorch's global seed. Whoever calls loses their own randomness, and every call gives the same numbers: seed nothing.",
-)
+init_parameters.edits("""
+biases_ask_for_none: `torch.zeros(size, requires_grad=True)` → `torch.zeros(size)`
+    The biases don't require a gradient, so they stay 0 forever. They are parameters too.
+uniform: `torch.randn(shape, generator=generator)` → `torch.rand(shape, generator=generator)`
+    `torch.rand` is uniform on [0, 1], with a mean of ½. The weights are normal with mean 0: `torch.randn`.
+uniform_around_zero: `torch.randn(shape, generator=generator)` → `math.sqrt(12) * (torch.rand(shape, generator=generator) - 0.5)`
+    Mean and standard deviation are right, but these numbers are uniform. The text asks for a normal distribution.
+variance_for_std: `(std * torch.randn` → `(std**2 * torch.randn`
+    You multiply by the variance, 2/n (and 0.0001). The standard deviation is its root.
+no_factor_of_two: `(std * torch.randn(shape, generator=generator))` → `((std if std == small else std / math.sqrt(2)) * torch.randn(shape, generator=generator))`
+    The standard deviation is √(1/n). A ReLU deletes half of the squares, and the 2 in √(2/n) makes up for that.
+the_same_size_for_all: `(std * torch.randn(shape, generator=generator))` → `(small * torch.randn(shape, generator=generator))`
+    All weights have the standard deviation 0.01. Only `encoder.mu`, `encoder.logvar` and `decoder.conv2` start that
+    small.
+none_starts_small: `(std * torch.randn(shape, generator=generator))` → `(math.sqrt(2 / {'mu': 256, 'logvar': 256, 'conv2': 72}[name.split('.')[1]] if std == small else std**2) * torch.randn(shape, generator=generator))`
+    The three layers without a ReLU (`encoder.mu`, `encoder.logvar`, `decoder.conv2`) start with the standard deviation
+    0.01, so that the model begins by knowing nothing.
+fan_in_from_the_shape: `math.sqrt(2 / 144)` → `math.sqrt(2 / (32 * 9))`
+    For `decoder.conv1` you took n = 32 · 3 · 3. The weight of a transposed convolution has the input channels first, 64,
+    and with stride 2 an output pixel gets 9/4 stamps: n = 144, as in the table.
+every_tap_counted: `math.sqrt(2 / 144)` → `math.sqrt(2 / (64 * 9))`
+    For `decoder.conv1` you took n = 64 · 3 · 3. With stride 2 the stamps stand two pixels apart, so that an output pixel
+    gets 9/4 of them and not 9: n = 144, as in the table.
+generator_ignored: `, generator=generator)).requires_grad_()` → `)).requires_grad_()`
+    `generator` is not used, or not for every weight, so nobody can repeat your draw. Hand it on to each `torch.randn`.
+seeded_inside: `params = {}` → `params, generator = {}, generator or torch.Generator().manual_seed(0)`
+    Without a generator every call gives the same numbers. Draw from the global state then, and seed nothing.
+random_biases: `torch.zeros(size, requires_grad=True)` → `(0.1 * torch.randn(size, generator=generator)).requires_grad_()`
+    The biases are random. They start at 0.
+always_sixteen_dimensions: `params = {}` → `params = {}\n    layers["decoder.hidden"] = (256, 16), 256, math.sqrt(2 / 16)\n    layers["encoder.mu"] = layers["encoder.logvar"] = (16, 256), 16, small`
+    You write 16 latent dimensions whatever `latent_dim` is.
+linear_weights_transposed: `params = {}` → `params = {}\n    layers = {name: (s if len(s) == 4 else s[::-1], size, std) for name, (s, size, std) in layers.items()}`
+    The weights of the linear layers are (in, out). `F.linear` wants (out, in), as in the table.
+seeds_globally: `params = {}` → `params = {}\n    torch.manual_seed(0)`
+    You set PyTorch's global seed. Whoever calls loses their own randomness, and every call gives the same numbers: seed
+    nothing.
+""")
 
 
 @init_parameters.mistake(
@@ -180,18 +118,16 @@ def by_kaiming_and_hand(latent_dim, generator=None):
 encode = Exercise("torch_encode")
 _FIRST = 'F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)'
 _SECOND = 'F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)'
-_HIDDEN = 'F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"])'
-encode.edited(
-    "no_relu_after_conv1", f"F.relu({_FIRST})", _FIRST, "The ReLU after `encoder.conv1` is missing: see the table's column."
-)
-encode.edited("no_relu_after_conv2", f"F.relu({_SECOND})", _SECOND, "The ReLU after `encoder.conv2` is missing.")
-encode.edited("no_relu_before_heads", f"F.relu({_HIDDEN})", _HIDDEN, "The ReLU after `encoder.hidden` is missing.")
-encode.edited(
-    "relu_on_the_heads",
-    "return mu, logvar",
-    "return F.relu(mu), F.relu(logvar)",
-    "There is a ReLU on the heads. `mu` and `logvar` may be negative; without that no variance goes below 1.",
-)
+encode.edits("""
+no_relu_after_conv1: `F.relu(F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1))` → `F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)`
+    The ReLU after `encoder.conv1` is missing: see the table's column.
+no_relu_after_conv2: `F.relu(F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1))` → `F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)`
+    The ReLU after `encoder.conv2` is missing.
+no_relu_before_heads: `F.relu(F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"]))` → `F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"])`
+    The ReLU after `encoder.hidden` is missing.
+relu_on_the_heads: `return mu, logvar` → `return F.relu(mu), F.relu(logvar)`
+    There is a ReLU on the heads. `mu` and `logvar` may be negative; without that no variance goes below 1.
+""")
 encode.edited(
     "no_bias_in_convolutions",
     f"F.relu({_FIRST})\n    h = F.relu({_SECOND})",
@@ -200,50 +136,25 @@ encode.edited(
     ),
     "The convolutions' biases are not used. `F.conv2d` takes the bias as its third argument, and says nothing where it is missing.",
 )
-encode.edited(
-    "no_bias_in_hidden",
-    ', params["encoder.hidden.bias"])',
-    ")",
-    "The bias of `encoder.hidden` is not used: `F.linear` takes it as its third argument.",
-)
-encode.edited(
-    "no_bias_in_the_heads",
-    'mu = F.linear(h, params["encoder.mu.weight"], params["encoder.mu.bias"])\n'
-    '    logvar = F.linear(h, params["encoder.logvar.weight"], params["encoder.logvar.bias"])',
-    'mu = F.linear(h, params["encoder.mu.weight"])\n    logvar = F.linear(h, params["encoder.logvar.weight"])',
-    "The biases of the two heads are not used: `F.linear` takes the bias as its third argument.",
-)
-encode.edited("heads_swapped", "return mu, logvar", "return logvar, mu", "The two results are swapped: `mu` comes first.")
-encode.edited(
-    "one_head_twice",
-    'params["encoder.logvar.weight"], params["encoder.logvar.bias"]',
-    'params["encoder.mu.weight"], params["encoder.mu.bias"]',
-    "`logvar` is made with the weights of `encoder.mu`. Each head has its own.",
-)
-encode.edited(
-    "returns_variance",
-    "return mu, logvar",
-    "return mu, logvar.exp()",
-    "The second result is a variance. Return its logarithm: the head's output as it is.",
-)
-encode.edited(
-    "detached",
-    "return mu, logvar",
-    "return mu.detach(), logvar.detach()",
-    "The numbers are right, but no gradient flows back to the parameters: leave out `detach`, `.data` and `no_grad`.",
-)
-encode.edited(
-    "channels_last",
-    "h.flatten(1)",
-    "h.permute(0, 2, 3, 1).flatten(1)",
-    "The 3136 numbers are in another order than the weights expect. Flatten (N, 64, 7, 7) as it is: channel by channel, row by row.",
-)
-encode.edited(
-    "input_rescaled",
-    "F.conv2d(x,",
-    "F.conv2d(2 * x - 1,",
-    "The image is rescaled to [−1, 1] first. In this course images stay in [0, 1].",
-)
+encode.edits("""
+no_bias_in_hidden: `, params["encoder.hidden.bias"])` → `)`
+    The bias of `encoder.hidden` is not used: `F.linear` takes it as its third argument.
+no_bias_in_the_heads: `mu = F.linear(h, params["encoder.mu.weight"], params["encoder.mu.bias"])\n    logvar = F.linear(h, params["encoder.logvar.weight"], params["encoder.logvar.bias"])` → `mu = F.linear(h, params["encoder.mu.weight"])\n    logvar = F.linear(h, params["encoder.logvar.weight"])`
+    The biases of the two heads are not used: `F.linear` takes the bias as its third argument.
+heads_swapped: `return mu, logvar` → `return logvar, mu`
+    The two results are swapped: `mu` comes first.
+one_head_twice: `params["encoder.logvar.weight"], params["encoder.logvar.bias"]` → `params["encoder.mu.weight"], params["encoder.mu.bias"]`
+    `logvar` is made with the weights of `encoder.mu`. Each head has its own.
+returns_variance: `return mu, logvar` → `return mu, logvar.exp()`
+    The second result is a variance. Return its logarithm: the head's output as it is.
+detached: `return mu, logvar` → `return mu.detach(), logvar.detach()`
+    The numbers are right, but no gradient flows back to the parameters: leave out `detach`, `.data` and `no_grad`.
+channels_last: `h.flatten(1)` → `h.permute(0, 2, 3, 1).flatten(1)`
+    The 3136 numbers are in another order than the weights expect. Flatten (N, 64, 7, 7) as it is: channel by channel,
+    row by row.
+input_rescaled: `F.conv2d(x,` → `F.conv2d(2 * x - 1,`
+    The image is rescaled to [−1, 1] first. In this course images stay in [0, 1].
+""")
 
 
 @encode.variant
@@ -281,23 +192,18 @@ _START = 'F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bi
 _GRID = 'F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"])'
 _UP = 'F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice)'
 _OUT = 'return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)'
-decode.edited("no_relu_after_hidden", f"F.relu({_START})", _START, "The ReLU after `decoder.hidden` is missing.")
-decode.edited(
-    "no_relu_after_grid", f"F.relu({_GRID})", _GRID, "The ReLU after `decoder.grid`, before the reshape, is missing."
-)
-decode.edited("no_relu_between_convolutions", f"F.relu({_UP})", _UP, "The ReLU after `decoder.conv1` is missing.")
-decode.edited(
-    "sigmoid_at_the_end",
-    _OUT,
-    _OUT.replace("return ", "return torch.sigmoid(") + ")",
-    "These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.",
-)
-decode.edited(
-    "relu_at_the_end",
-    _OUT,
-    _OUT.replace("return ", "return F.relu(") + ")",
-    "A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.",
-)
+decode.edits("""
+no_relu_after_hidden: `F.relu(F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bias"]))` → `F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bias"])`
+    The ReLU after `decoder.hidden` is missing.
+no_relu_after_grid: `F.relu(F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"]))` → `F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"])`
+    The ReLU after `decoder.grid`, before the reshape, is missing.
+no_relu_between_convolutions: `F.relu(F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice))` → `F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice)`
+    The ReLU after `decoder.conv1` is missing.
+sigmoid_at_the_end: `return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)` → `return torch.sigmoid(F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice))`
+    These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.
+relu_at_the_end: `return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)` → `return F.relu(F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice))`
+    A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
+""")
 decode.edited(
     "no_bias_in_convolutions",
     f"F.relu({_UP})\n    {_OUT}",
@@ -312,24 +218,14 @@ decode.edited(
     ),
     "The biases of the linear layers are not used: `F.linear` takes the bias as its third argument.",
 )
-decode.edited(
-    "no_output_padding",
-    ', "output_padding": 1}',
-    "}",
-    "The transposed convolutions make 13 × 13 and 25 × 25. With output_padding=1 they double the sides: 14 and 28.",
-)
-decode.edited(
-    "channels_last",
-    "h.view(-1, 64, 7, 7)",
-    "h.view(-1, 7, 7, 64).permute(0, 3, 1, 2)",
-    "The 3136 numbers become 64 channels of 7 × 7 in that order: `h.view(-1, 64, 7, 7)`.",
-)
-decode.edited(
-    "kernels_flipped",
-    'params["decoder.conv1.weight"]',
-    'params["decoder.conv1.weight"].flip(2, 3)',
-    "The kernel is flipped. `F.conv_transpose2d` takes the weight as it is in the table.",
-)
+decode.edits("""
+no_output_padding: `, "output_padding": 1}` → `}`
+    The transposed convolutions make 13 × 13 and 25 × 25. With output_padding=1 they double the sides: 14 and 28.
+channels_last: `h.view(-1, 64, 7, 7)` → `h.view(-1, 7, 7, 64).permute(0, 3, 1, 2)`
+    The 3136 numbers become 64 channels of 7 × 7 in that order: `h.view(-1, 64, 7, 7)`.
+kernels_flipped: `params["decoder.conv1.weight"]` → `params["decoder.conv1.weight"].flip(2, 3)`
+    The kernel is flipped. `F.conv_transpose2d` takes the weight as it is in the table.
+""")
 decode.edited(
     "no_gradient_to_parameters",
     _OUT,
@@ -379,108 +275,47 @@ def by_stamping_in_float64(params, z):
 # --- elbo_loss ----------------------------------------------------------------------------------------------------------------
 
 elbo_loss = Exercise("elbo_loss")
-_BCE = 'F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))'
-_TOTAL = "(reconstruction + gaussian_kl(mu, logvar)).mean()"
-elbo_loss.edited(
-    "the_elbo_itself",
-    f"return {_TOTAL}",
-    f"return -{_TOTAL}",
-    "This is the ELBO. A loss is made small, so it is minus that.",
-)
-elbo_loss.edited(
-    "kl_subtracted",
-    "+ gaussian_kl",
-    "- gaussian_kl",
-    "The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO, so it adds it.",
-)
-elbo_loss.edited("kl_forgotten", " + gaussian_kl(mu, logvar)", "", "The KL is missing: this trains an autoencoder.")
-elbo_loss.edited(
-    "mean_over_pixels",
-    ".sum(dim=(1, 2, 3))",
-    ".mean(dim=(1, 2, 3))",
-    "You average over the pixels. The log of a product is a sum: as it is, the KL weighs 784 times too much.",
-)
-elbo_loss.edited(
-    "summed_over_batch",
-    ".mean()",
-    ".sum()",
-    "You sum over the batch. Take the batch mean, so that the batch size does not matter.",
-)
-elbo_loss.edited(
-    "one_for_each_image",
-    f"{_TOTAL}",
-    f"{_TOTAL}".replace(".mean()", ""),
-    "The batch mean is missing: the loss is one number.",
-)
-elbo_loss.edited(
-    "kl_mean_over_dimensions",
-    "gaussian_kl(mu, logvar)",
-    "gaussian_kl(mu, logvar) / mu.shape[1]",
-    "The KL is averaged over the latent dimensions. It is a sum.",
-)
-elbo_loss.edited(
-    "kl_summed_over_batch",
-    _TOTAL,
-    "reconstruction.mean() + gaussian_kl(mu, logvar).sum()",
-    "The reconstruction term is averaged over the batch, but the KL is summed over it.",
-)
-elbo_loss.edited(
-    "double_sigmoid",
-    "(logits, x, ",
-    "(torch.sigmoid(logits), x, ",
-    "The sigmoid is applied twice: once by you, and once inside binary_cross_entropy_with_logits, which takes logits.",
-)
-elbo_loss.edited(
-    "clamped_probabilities",
-    _BCE,
-    _BCE.replace("_with_logits(logits,", "(torch.sigmoid(logits),"),
-    "Where a logit is large, its sigmoid is rounded to exactly 0 or 1, and the loss of that pixel is wrong. Use the function that takes logits.",
-)
-elbo_loss.edited(
-    "log_of_zero",
-    _BCE,
-    "-(x * torch.sigmoid(logits).log() + (1 - x) * (1 - torch.sigmoid(logits)).log()).sum(dim=(1, 2, 3))",
-    "You take the logarithm of a probability that was rounded to exactly 0 or 1. Use the function that takes logits.",
-)
-elbo_loss.edited(
-    "squared_error",
-    _BCE,
-    "((torch.sigmoid(logits) - x) ** 2).sum(dim=(1, 2, 3))",
-    "This is a squared error. The pixels are coins: the reconstruction term is the binary cross-entropy.",
-)
-elbo_loss.edited(
-    "variance_for_std",
-    "(0.5 * logvar).exp()",
-    "logvar.exp()",
-    "You multiply the noise by the variance. The standard deviation is its root: exp(½ · logvar).",
-)
-elbo_loss.edited(
-    "logvar_for_std", "(0.5 * logvar).exp()", "logvar", "You multiply the noise by logvar itself. σ = exp(½ · logvar)."
-)
-elbo_loss.edited(
-    "decodes_the_mean",
-    "mu + (0.5 * logvar).exp() * eps",
-    "mu",
-    "You decode the mean, and `eps` is not used. z is one sample of q(z | x), made with this noise.",
-)
-elbo_loss.edited(
-    "noise_of_its_own",
-    ".exp() * eps",
-    ".exp() * torch.randn_like(mu)",
-    "You draw noise of your own although `eps` was given.",
-)
-elbo_loss.edited(
-    "sample_detached",
-    "mu + (0.5 * logvar).exp() * eps",
-    "(mu + (0.5 * logvar).exp() * eps).detach()",
-    "The value is right, but the code is cut off from the encoder, so that the reconstruction term cannot teach it anything.",
-)
-elbo_loss.edited(
-    "a_plain_number",
-    _TOTAL,
-    f"torch.tensor({_TOTAL}.item())",
-    "The value is right, but it has no record: nothing flows back to the parameters. Leave out `.item()`, `.detach()` and `no_grad`.",
-)
+elbo_loss.edits("""
+the_elbo_itself: `return (reconstruction + gaussian_kl(mu, logvar)).mean()` → `return -(reconstruction + gaussian_kl(mu, logvar)).mean()`
+    This is the ELBO. A loss is made small, so it is minus that.
+kl_subtracted: `+ gaussian_kl` → `- gaussian_kl`
+    The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO, so it adds it.
+kl_forgotten: ` + gaussian_kl(mu, logvar)` → ``
+    The KL is missing: this trains an autoencoder.
+mean_over_pixels: `.sum(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3))`
+    You average over the pixels. The log of a product is a sum: as it is, the KL weighs 784 times too much.
+summed_over_batch: `.mean()` → `.sum()`
+    You sum over the batch. Take the batch mean, so that the batch size does not matter.
+one_for_each_image: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `(reconstruction + gaussian_kl(mu, logvar))`
+    The batch mean is missing: the loss is one number.
+kl_mean_over_dimensions: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar) / mu.shape[1]`
+    The KL is averaged over the latent dimensions. It is a sum.
+kl_summed_over_batch: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `reconstruction.mean() + gaussian_kl(mu, logvar).sum()`
+    The reconstruction term is averaged over the batch, but the KL is summed over it.
+double_sigmoid: `(logits, x, ` → `(torch.sigmoid(logits), x, `
+    The sigmoid is applied twice: once by you, and once inside binary_cross_entropy_with_logits, which takes logits.
+clamped_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none").sum(dim=(1, 2, 3))`
+    Where a logit is large, its sigmoid is rounded to exactly 0 or 1, and the loss of that pixel is wrong. Use the
+    function that takes logits.
+log_of_zero: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `-(x * torch.sigmoid(logits).log() + (1 - x) * (1 - torch.sigmoid(logits)).log()).sum(dim=(1, 2, 3))`
+    You take the logarithm of a probability that was rounded to exactly 0 or 1. Use the function that takes logits.
+squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `((torch.sigmoid(logits) - x) ** 2).sum(dim=(1, 2, 3))`
+    This is a squared error. The pixels are coins: the reconstruction term is the binary cross-entropy.
+variance_for_std: `(0.5 * logvar).exp()` → `logvar.exp()`
+    You multiply the noise by the variance. The standard deviation is its root: exp(½ · logvar).
+logvar_for_std: `(0.5 * logvar).exp()` → `logvar`
+    You multiply the noise by logvar itself. σ = exp(½ · logvar).
+decodes_the_mean: `mu + (0.5 * logvar).exp() * eps` → `mu`
+    You decode the mean, and `eps` is not used. z is one sample of q(z | x), made with this noise.
+noise_of_its_own: `.exp() * eps` → `.exp() * torch.randn_like(mu)`
+    You draw noise of your own although `eps` was given.
+sample_detached: `mu + (0.5 * logvar).exp() * eps` → `(mu + (0.5 * logvar).exp() * eps).detach()`
+    The value is right, but the code is cut off from the encoder, so that the reconstruction term cannot teach it
+    anything.
+a_plain_number: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `torch.tensor((reconstruction + gaussian_kl(mu, logvar)).mean().item())`
+    The value is right, but it has no record: nothing flows back to the parameters. Leave out `.item()`, `.detach()` and
+    `no_grad`.
+""")
 
 
 @elbo_loss.variant
@@ -514,147 +349,69 @@ def one_image_at_a_time_in_float64(params, x, eps):
 # --- adam_step ----------------------------------------------------------------------------------------------------------------
 
 adam_step = Exercise("adam_step")
-_HATS = "m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)"
-_COUNT = 'state["t"] = t = state.get("t", 0) + 1'
-_GET = "state.get(name, (torch.zeros_like(p), torch.zeros_like(p)))"
-_STEP = "p -= lr * m_hat / (v_hat.sqrt() + eps)"
-adam_step.edited(
-    "no_bias_correction",
-    _HATS,
-    "m_hat, v_hat = m, v",
-    "The bias correction is missing: divide m by 1 − β₁ᵗ and v by 1 − β₂ᵗ.",
-)
-adam_step.edited(
-    "v_not_corrected", "v / (1 - beta2**t)", "v", "v is not corrected: divide it by 1 − β₂ᵗ, as you did with m."
-)
-adam_step.edited(
-    "m_not_corrected", "m / (1 - beta1**t)", "m", "m is not corrected: divide it by 1 − β₁ᵗ, as you did with v."
-)
-adam_step.edited(
-    "hats_are_kept",
-    f"state[name] = m, v\n            {_HATS}",
-    f"{_HATS}\n            state[name] = m_hat, v_hat",
-    "You store the corrected averages, so the next step corrects them again. Keep m and v without the hats.",
-)
-adam_step.edited(
-    "eps_inside_the_root",
-    "(v_hat.sqrt() + eps)",
-    "(v_hat + eps).sqrt()",
-    "ε stands inside the square root, where it acts like √ε. Add it to the root.",
-)
-adam_step.edited(
-    "eps_before_the_correction",
-    "(v_hat.sqrt() + eps)",
-    "((v.sqrt() + eps) / math.sqrt(1 - beta2**t))",
-    "ε is added before v is corrected, so the correction acts on ε too. Correct first: √v̂ + ε.",
-)
-adam_step.edited("no_eps", " + eps)", ")", "ε is missing: where a gradient has always been 0, you divide 0 by 0.")
-adam_step.edited(
-    "no_root",
-    "(v_hat.sqrt() + eps)",
-    "(v_hat + eps)",
-    "You divide by v̂ itself. Divide by its square root: the step must not depend on the gradient's unit.",
-)
-adam_step.edited("gradient_not_squared", "* g**2", "* g.abs()", "v averages |g|. It averages the square, g².")
-adam_step.edited(
-    "square_of_the_average",
-    "* g**2",
-    "* m**2",
-    "v averages the square of m. It averages the square of the gradient, g².",
-)
-adam_step.edited(
-    "betas_swapped", "beta1, beta2 = betas", "beta2, beta1 = betas", "β₁ and β₂ are swapped: β₁ belongs to m, β₂ to v."
-)
-adam_step.edited(
-    "one_beta_for_both",
-    "beta1, beta2 = betas",
-    "beta1 = beta2 = betas[0]",
-    "You use β₁ for both averages. v has its own, β₂.",
-)
-adam_step.edited(
-    "betas_turned_round",
-    "m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2",
-    "m = (1 - beta1) * m + beta1 * g\n            v = (1 - beta2) * v + beta2 * g**2",
-    "β stands with the gradient and 1 − β with the old average. It is the other way round: β₁ = 0.9 means remembering much.",
-)
-adam_step.edited(
-    "sums_not_averages",
-    "m = beta1 * m + (1 - beta1) * g",
-    "m = beta1 * m + g",
-    "m lacks the factor 1 − β₁ in front of g, so it is a sum and not an average.",
-)
-adam_step.edited("plus_for_minus", "p -= lr", "p += lr", "You go uphill: the step is subtracted.")
-adam_step.edited("lr_ignored", "p -= lr *", "p -= 1e-3 *", "You use 0.001 whatever `lr` is.")
-adam_step.edited(
-    "betas_ignored", "beta1, beta2 = betas", "beta1, beta2 = 0.9, 0.999", "You use 0.9 and 0.999 whatever `betas` is."
-)
-adam_step.edited("eps_ignored", "sqrt() + eps)", "sqrt() + 1e-8)", "You use 1e-8 whatever `eps` is.")
-adam_step.edited(
-    "counted_once_a_tensor",
-    "            g = grads[name]",
-    '            g = grads[name]\n            state["t"] = t = t + 1',
-    "The counter goes up once for each tensor. t counts the calls: raise it once, before the loop.",
-)
-adam_step.edited(
-    "counter_stands_still",
-    _COUNT,
-    "t = 1",
-    "t is 1 at every step, so the correction never fades. Keep the counter in `state`, and raise it at each call.",
-)
-adam_step.edited(
-    "counter_starts_at_zero",
-    _COUNT,
-    't = state.get("t", 0)\n    state["t"] = t + 1',
-    "t is 0 at the first step, and 1 − β⁰ = 0. Count up first, so that t begins with 1.",
-)
-adam_step.edited(
-    "counter_one_ahead",
-    _COUNT,
-    'state["t"] = t = state.get("t", 1) + 1',
-    "t is 2 at the first step. It begins with 1.",
-)
-adam_step.edited(
-    "nothing_remembered",
-    "state[name] = m, v",
-    "pass",
-    "The averages are not stored, so every step begins with zeros again. Put m and v into `state`.",
-)
-adam_step.edited(
-    "state_rebound",
-    _COUNT,
-    't = state.get("t", 0) + 1\n    state = {**state, "t": t}',
-    "You build a new dict and call it `state`. The caller's dict stays empty, and the next step begins from zero: change the one you were given.",
-)
-adam_step.edited(
-    "one_average_for_all",
-    f"m, v = {_GET}",
-    'm, v = state.get("mv", (torch.zeros_like(p), torch.zeros_like(p)))\n            name = "mv"',
-    "All parameters share one m and one v. Each needs its own: keep them under its name.",
-)
-adam_step.edited(
-    "new_tensors",
-    _STEP,
-    "params[name] = (p - lr * m_hat / (v_hat.sqrt() + eps)).requires_grad_()",
-    "You put new tensors into `params`. Whoever holds the old ones never hears of the step: change them in place, `p -= …` under `torch.no_grad()`.",
-)
-adam_step.edited(
-    "nothing_changed",
-    "p -= lr *",
-    "p = p - lr *",
-    "`p = p - …` gives a new tensor the name p, and the parameter stays where it is. Change it in place: `p -= …`.",
-)
-adam_step.edited(
-    "recorded",
-    "with torch.no_grad():",
-    "with torch.enable_grad():",
-    "Autograd watches the step, and refuses. Change parameters inside `with torch.no_grad():`.",
-)
-adam_step.edited(
-    "gradients_changed",
-    "m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2",
-    "v = beta2 * v + (1 - beta2) * g**2\n            m = g.mul_(1 - beta1).add_(beta1 * m)",
-    "The step is right, but the gradients in `grads` are changed in place. Leave them as they are.",
-)
+adam_step.edits("""
+no_bias_correction: `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat, v_hat = m, v`
+    The bias correction is missing: divide m by 1 − β₁ᵗ and v by 1 − β₂ᵗ.
+v_not_corrected: `v / (1 - beta2**t)` → `v`
+    v is not corrected: divide it by 1 − β₂ᵗ, as you did with m.
+m_not_corrected: `m / (1 - beta1**t)` → `m`
+    m is not corrected: divide it by 1 − β₁ᵗ, as you did with v.
+hats_are_kept: `state[name] = m, v\n            m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)\n            state[name] = m_hat, v_hat`
+    You store the corrected averages, so the next step corrects them again. Keep m and v without the hats.
+eps_inside_the_root: `(v_hat.sqrt() + eps)` → `(v_hat + eps).sqrt()`
+    ε stands inside the square root, where it acts like √ε. Add it to the root.
+eps_before_the_correction: `(v_hat.sqrt() + eps)` → `((v.sqrt() + eps) / math.sqrt(1 - beta2**t))`
+    ε is added before v is corrected, so the correction acts on ε too. Correct first: √v̂ + ε.
+no_eps: ` + eps)` → `)`
+    ε is missing: where a gradient has always been 0, you divide 0 by 0.
+no_root: `(v_hat.sqrt() + eps)` → `(v_hat + eps)`
+    You divide by v̂ itself. Divide by its square root: the step must not depend on the gradient's unit.
+gradient_not_squared: `* g**2` → `* g.abs()`
+    v averages |g|. It averages the square, g².
+square_of_the_average: `* g**2` → `* m**2`
+    v averages the square of m. It averages the square of the gradient, g².
+betas_swapped: `beta1, beta2 = betas` → `beta2, beta1 = betas`
+    β₁ and β₂ are swapped: β₁ belongs to m, β₂ to v.
+one_beta_for_both: `beta1, beta2 = betas` → `beta1 = beta2 = betas[0]`
+    You use β₁ for both averages. v has its own, β₂.
+betas_turned_round: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2` → `m = (1 - beta1) * m + beta1 * g\n            v = (1 - beta2) * v + beta2 * g**2`
+    β stands with the gradient and 1 − β with the old average. It is the other way round: β₁ = 0.9 means remembering
+    much.
+sums_not_averages: `m = beta1 * m + (1 - beta1) * g` → `m = beta1 * m + g`
+    m lacks the factor 1 − β₁ in front of g, so it is a sum and not an average.
+plus_for_minus: `p -= lr` → `p += lr`
+    You go uphill: the step is subtracted.
+lr_ignored: `p -= lr *` → `p -= 1e-3 *`
+    You use 0.001 whatever `lr` is.
+betas_ignored: `beta1, beta2 = betas` → `beta1, beta2 = 0.9, 0.999`
+    You use 0.9 and 0.999 whatever `betas` is.
+eps_ignored: `sqrt() + eps)` → `sqrt() + 1e-8)`
+    You use 1e-8 whatever `eps` is.
+counted_once_a_tensor: `            g = grads[name]` → `            g = grads[name]\n            state["t"] = t = t + 1`
+    The counter goes up once for each tensor. t counts the calls: raise it once, before the loop.
+counter_stands_still: `state["t"] = t = state.get("t", 0) + 1` → `t = 1`
+    t is 1 at every step, so the correction never fades. Keep the counter in `state`, and raise it at each call.
+counter_starts_at_zero: `state["t"] = t = state.get("t", 0) + 1` → `t = state.get("t", 0)\n    state["t"] = t + 1`
+    t is 0 at the first step, and 1 − β⁰ = 0. Count up first, so that t begins with 1.
+counter_one_ahead: `state["t"] = t = state.get("t", 0) + 1` → `state["t"] = t = state.get("t", 1) + 1`
+    t is 2 at the first step. It begins with 1.
+nothing_remembered: `state[name] = m, v` → `pass`
+    The averages are not stored, so every step begins with zeros again. Put m and v into `state`.
+state_rebound: `state["t"] = t = state.get("t", 0) + 1` → `t = state.get("t", 0) + 1\n    state = {**state, "t": t}`
+    You build a new dict and call it `state`. The caller's dict stays empty, and the next step begins from zero: change
+    the one you were given.
+one_average_for_all: `m, v = state.get(name, (torch.zeros_like(p), torch.zeros_like(p)))` → `m, v = state.get("mv", (torch.zeros_like(p), torch.zeros_like(p)))\n            name = "mv"`
+    All parameters share one m and one v. Each needs its own: keep them under its name.
+new_tensors: `p -= lr * m_hat / (v_hat.sqrt() + eps)` → `params[name] = (p - lr * m_hat / (v_hat.sqrt() + eps)).requires_grad_()`
+    You put new tensors into `params`. Whoever holds the old ones never hears of the step: change them in place, `p -= …`
+    under `torch.no_grad()`.
+nothing_changed: `p -= lr *` → `p = p - lr *`
+    `p = p - …` gives a new tensor the name p, and the parameter stays where it is. Change it in place: `p -= …`.
+recorded: `with torch.no_grad():` → `with torch.enable_grad():`
+    Autograd watches the step, and refuses. Change parameters inside `with torch.no_grad():`.
+gradients_changed: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2` → `v = beta2 * v + (1 - beta2) * g**2\n            m = g.mul_(1 - beta1).add_(beta1 * m)`
+    The step is right, but the gradients in `grads` are changed in place. Leave them as they are.
+""")
 
 _memory: dict = {}
 
@@ -735,79 +492,38 @@ def all_gradients_remembered(params, grads, state, lr=1e-3, betas=(0.9, 0.999), 
 # --- train_step ---------------------------------------------------------------------------------------------------------------
 
 train_step = Exercise("train_step")
-_LOSS = "loss = elbo_loss(params, x, eps)"
-_GRADS = "grads = dict(zip(params, torch.autograd.grad(loss, list(params.values()))))"
-_BACKWARD = "loss.backward()\n    grads = {name: p.grad for name, p in params.items()}"
-train_step.edited(
-    "gradients_pile_up",
-    _GRADS,
-    _BACKWARD,
-    "`backward` adds to the gradients of the steps before. Set `p.grad = None` for every parameter first.",
-)
-train_step.edited(
-    "state_not_handed_on",
-    "adam_step(params, grads, state)",
-    "adam_step(params, grads, {})",
-    "Adam gets an empty state at each step, so it remembers nothing. Hand on `state`.",
-)
-train_step.edited(
-    "loss_after_the_step",
-    "return loss.item()",
-    "return elbo_loss(params, x, eps).item()",
-    "This is the loss after the step, at the price of another pass through the network. Return the one that you computed before it.",
-)
-train_step.edited(
-    "holds_on_to_the_record",
-    "return loss.item()",
-    "return loss",
-    "The loss that you return still has its record attached, and with it the activations of the whole batch. Return `loss.item()` or `loss.detach()`.",
-)
-train_step.edited("no_step", "adam_step(params, grads, state)", "pass", "The parameters don't move: call `adam_step`.")
-train_step.edited(
-    "returns_nothing", "return loss.item()", "return None", "It returns nothing. Return the loss, as a plain number."
-)
-train_step.edited(
-    "uphill", _GRADS, _GRADS.replace("(loss,", "(-loss,"), "You go uphill: these are the gradients of minus the loss."
-)
-train_step.edited(
-    "noise_of_its_own",
-    _LOSS,
-    "loss = elbo_loss(params, x, torch.randn_like(eps))",
-    "You draw noise of your own although `eps` was given. Hand `eps` on.",
-)
-train_step.edited(
-    "no_noise", _LOSS, "loss = elbo_loss(params, x, 0 * eps)", "The noise `eps` is not used. Hand it on to `elbo_loss`."
-)
-train_step.edited(
-    "only_half_is_trained",
-    "adam_step(params, grads, state)",
-    'adam_step({name: p for name, p in params.items() if name.startswith("decoder")}, grads, state)',
-    "Only the decoder is trained. All 18 tensors are to move.",
-)
-train_step.edited(
-    "weights_only",
-    "adam_step(params, grads, state)",
-    'adam_step({name: p for name, p in params.items() if name.endswith("weight")}, grads, state)',
-    "Only the weights are trained. The biases are parameters too.",
-)
-train_step.edited(
-    "two_steps",
-    "adam_step(params, grads, state)",
-    "adam_step(params, grads, state)\n    adam_step(params, grads, state)",
-    "The parameters move twice with the same gradient. One call, one step.",
-)
-train_step.edited(
-    "gradient_descent",
-    "adam_step(params, grads, state)",
-    "[p.data.sub_(1e-3 * grads[name]) for name, p in params.items()]",
-    "This is gradient descent. Use your `adam_step`.",
-)
-train_step.edited(
-    "another_learning_rate",
-    "adam_step(params, grads, state)",
-    "adam_step(params, grads, state, lr=3e-3)",
-    "The learning rate is not `adam_step`'s default. Call it with its default settings.",
-)
+train_step.edits("""
+gradients_pile_up: `grads = dict(zip(params, torch.autograd.grad(loss, list(params.values()))))` → `loss.backward()\n    grads = {name: p.grad for name, p in params.items()}`
+    `backward` adds to the gradients of the steps before. Set `p.grad = None` for every parameter first.
+state_not_handed_on: `adam_step(params, grads, state)` → `adam_step(params, grads, {})`
+    Adam gets an empty state at each step, so it remembers nothing. Hand on `state`.
+loss_after_the_step: `return loss.item()` → `return elbo_loss(params, x, eps).item()`
+    This is the loss after the step, at the price of another pass through the network. Return the one that you computed
+    before it.
+holds_on_to_the_record: `return loss.item()` → `return loss`
+    The loss that you return still has its record attached, and with it the activations of the whole batch. Return
+    `loss.item()` or `loss.detach()`.
+no_step: `adam_step(params, grads, state)` → `pass`
+    The parameters don't move: call `adam_step`.
+returns_nothing: `return loss.item()` → `return None`
+    It returns nothing. Return the loss, as a plain number.
+uphill: `grads = dict(zip(params, torch.autograd.grad(loss, list(params.values()))))` → `grads = dict(zip(params, torch.autograd.grad(-loss, list(params.values()))))`
+    You go uphill: these are the gradients of minus the loss.
+noise_of_its_own: `loss = elbo_loss(params, x, eps)` → `loss = elbo_loss(params, x, torch.randn_like(eps))`
+    You draw noise of your own although `eps` was given. Hand `eps` on.
+no_noise: `loss = elbo_loss(params, x, eps)` → `loss = elbo_loss(params, x, 0 * eps)`
+    The noise `eps` is not used. Hand it on to `elbo_loss`.
+only_half_is_trained: `adam_step(params, grads, state)` → `adam_step({name: p for name, p in params.items() if name.startswith("decoder")}, grads, state)`
+    Only the decoder is trained. All 18 tensors are to move.
+weights_only: `adam_step(params, grads, state)` → `adam_step({name: p for name, p in params.items() if name.endswith("weight")}, grads, state)`
+    Only the weights are trained. The biases are parameters too.
+two_steps: `adam_step(params, grads, state)` → `adam_step(params, grads, state)\n    adam_step(params, grads, state)`
+    The parameters move twice with the same gradient. One call, one step.
+gradient_descent: `adam_step(params, grads, state)` → `[p.data.sub_(1e-3 * grads[name]) for name, p in params.items()]`
+    This is gradient descent. Use your `adam_step`.
+another_learning_rate: `adam_step(params, grads, state)` → `adam_step(params, grads, state, lr=3e-3)`
+    The learning rate is not `adam_step`'s default. Call it with its default settings.
+""")
 
 
 @train_step.variant
@@ -834,73 +550,73 @@ def zeroed_afterwards(params, state, x, eps):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_accumulate = Exercise("predict_accumulate")
-predict_accumulate.wrong_choice(
-    "overwritten",
-    6,
-    "That would be so if the second `backward` replaced what the first one stored. Read again what it does with `.grad`.",
-)
-predict_accumulate.wrong_choice(
-    "multiplied", 36, "The two derivatives are not multiplied. What does `backward` do with what is already there?"
-)
-predict_accumulate.wrong_choice(
-    "the_square", 9, "That is a² itself. The question is about its derivative, 2a, asked for twice."
-)
-predict_accumulate.wrong_choice("two_squares", 18, "These are two times a². Take the derivative of a² first.")
+predict_accumulate.wrong_choices("""
+overwritten: 6
+    That would be so if the second `backward` replaced what the first one stored. Read again what it does with `.grad`.
+multiplied: 36
+    The two derivatives are not multiplied. What does `backward` do with what is already there?
+the_square: 9
+    That is a² itself. The question is about its derivative, 2a, asked for twice.
+two_squares: 18
+    These are two times a². Take the derivative of a² first.
+""")
 
 predict_untrained = Exercise("predict_untrained")
 predict_untrained.wrong_choice(
     "one_pixel", math.log(2), "That is the cost of one pixel. An image has 784, and costs add up."
 )
-predict_untrained.wrong_choice("bits", 784, "These are bits: a fair coin costs 1 bit. In nats it costs ln 2.")
+predict_untrained.wrong_choices("""
+bits: 784
+    These are bits: a fair coin costs 1 bit. In nats it costs ln 2.
+""")
 predict_untrained.wrong_choice(
     "decimal", 784 * math.log10(2), "You took the decimal logarithm. A nat is counted with the natural one."
 )
-predict_untrained.wrong_choice("half_a_pixel", 392, "½ is the pixel's probability. What it costs is −ln ½.")
+predict_untrained.wrong_choices("""
+half_a_pixel: 392
+    ½ is the pixel's probability. What it costs is −ln ½.
+""")
 predict_untrained.wrong_choice(
     "elbo", -784 * math.log(2), "That is the ELBO of the untrained network. The loss is minus the ELBO."
 )
-predict_untrained.wrong_choice(
-    "nothing",
-    0,
-    "A loss of 0 would mean that the network predicts every pixel with certainty, and for free. It knows nothing yet.",
-)
+predict_untrained.wrong_choices("""
+nothing: 0
+    A loss of 0 would mean that the network predicts every pixel with certainty, and for free. It knows nothing yet.
+""")
 
 predict_first_step = Exercise("predict_first_step")
-predict_first_step.wrong_choice(
-    "chose_a",
-    "a",
-    "That is gradient descent. Put t = 1 into the formulas: what are m̂ and v̂, and what is left of g in the step?",
-)
-predict_first_step.wrong_choice(
-    "chose_c", "c", "Adam does divide by the gradient's size. But what stands on top of the fraction? It has that size too."
-)
+predict_first_step.wrong_choices("""
+chose_a: a
+    That is gradient descent. Put t = 1 into the formulas: what are m̂ and v̂, and what is left of g in the step?
+chose_c: c
+    Adam does divide by the gradient's size. But what stands on top of the fraction? It has that size too.
+""")
 
 predict_no_correction = Exercise("predict_no_correction")
-predict_no_correction.wrong_choice(
-    "only_m", 0.1, "That is what happens to m alone. v starts too small as well, and it stands below the line."
-)
-predict_no_correction.wrong_choice("forgot_the_root", 100, "m is 0.1·g and v is 0.001·g². Don't forget the root of v.")
+predict_no_correction.wrong_choices("""
+only_m: 0.1
+    That is what happens to m alone. v starts too small as well, and it stands below the line.
+forgot_the_root: 100
+    m is 0.1·g and v is 0.001·g². Don't forget the root of v.
+""")
 predict_no_correction.wrong_choice(
     "only_v", 1 / math.sqrt(0.001), "That is what happens to v alone. m starts too small as well, by a factor of 0.1."
 )
 predict_no_correction.wrong_choice(
     "inverted", math.sqrt(0.001) / 0.1, "It is the other way round: the step is m over the root of v."
 )
-predict_no_correction.wrong_choice(
-    "no_effect", 1, "The two errors do not cancel: m is too small by 0.1, the root of v by √0.001."
-)
+predict_no_correction.wrong_choices("""
+no_effect: 1
+    The two errors do not cancel: m is too small by 0.1, the root of v by √0.001.
+""")
 predict_no_correction.wrong_choice(
     "without_one_minus", 0.9 / math.sqrt(0.999), "The gradient enters with the weight 1 − β, not with β: m₁ = 0.1·g."
 )
 
 predict_agreement = Exercise("predict_agreement")
-predict_agreement.wrong_choice(
-    "chose_a",
-    "a",
-    "The formula is the same, but (a + b) + c and a + (b + c) are not, in float32. Do all three add up in the same order?",
-)
-predict_agreement.wrong_choice(
-    "chose_c",
-    "c",
-    "Each sum is off by about one part in ten million, in either direction. Over eight layers, how much can that become?",
-)
+predict_agreement.wrong_choices("""
+chose_a: a
+    The formula is the same, but (a + b) + c and a + (b + c) are not, in float32. Do all three add up in the same order?
+chose_c: c
+    Each sum is off by about one part in ten million, in either direction. Over eight layers, how much can that become?
+""")

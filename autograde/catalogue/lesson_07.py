@@ -20,45 +20,22 @@ encoder.edited(
     f"{_CONV1}\n            {_CONV2}".replace("nn.ReLU(),", ""),
     "There is no ReLU between the convolutions. Two linear layers in a row are one linear layer.",
 )
-encoder.edited(
-    "no_relu_before_heads",
-    "256),\n            nn.ReLU(),",
-    "256),",
-    "The ReLU after the linear layer with 256 units is missing.",
-)
-encoder.edited(
-    "relu_on_logvar",
-    "self.logvar(h)",
-    "F.relu(self.logvar(h))",
-    "Your `logvar` cannot be negative, so no variance can go below 1. The heads have no activation.",
-)
-encoder.edited(
-    "relu_on_mu",
-    "return self.mu(h)",
-    "return F.relu(self.mu(h))",
-    "Your `mu` cannot be negative. The heads have no activation.",
-)
-encoder.edited(
-    "one_head_twice",
-    "self.mu(h), self.logvar(h)",
-    "self.mu(h), self.mu(h)",
-    "`mu` and `logvar` come from the same head. They need a linear layer each.",
-)
-encoder.edited(
-    "returns_variance",
-    "self.logvar(h)",
-    "self.logvar(h).exp()",
-    "The second result is a variance, exp(logvar). Return the logarithm itself: the head's output as it is.",
-)
-encoder.edited(
-    "mu_only", "return self.mu(h), self.logvar(h)", "return self.mu(h)", "Return both heads: the pair (mu, logvar)."
-)
-encoder.edited(
-    "input_flipped_sign",
-    "self.features(x)",
-    "self.features(2 * x - 1)",
-    "The image is rescaled to [−1, 1] first. In this course images stay in [0, 1].",
-)
+encoder.edits("""
+no_relu_before_heads: `256),\n            nn.ReLU(),` → `256),`
+    The ReLU after the linear layer with 256 units is missing.
+relu_on_logvar: `self.logvar(h)` → `F.relu(self.logvar(h))`
+    Your `logvar` cannot be negative, so no variance can go below 1. The heads have no activation.
+relu_on_mu: `return self.mu(h)` → `return F.relu(self.mu(h))`
+    Your `mu` cannot be negative. The heads have no activation.
+one_head_twice: `self.mu(h), self.logvar(h)` → `self.mu(h), self.mu(h)`
+    `mu` and `logvar` come from the same head. They need a linear layer each.
+returns_variance: `self.logvar(h)` → `self.logvar(h).exp()`
+    The second result is a variance, exp(logvar). Return the logarithm itself: the head's output as it is.
+mu_only: `return self.mu(h), self.logvar(h)` → `return self.mu(h)`
+    Return both heads: the pair (mu, logvar).
+input_flipped_sign: `self.features(x)` → `self.features(2 * x - 1)`
+    The image is rescaled to [−1, 1] first. In this course images stay in [0, 1].
+""")
 
 
 @encoder.variant
@@ -94,42 +71,20 @@ class HeadsFirstAndInPlace(nn.Module):
 
 
 decoder = Exercise("Decoder")
-decoder.edited(
-    "sigmoid_at_the_end",
-    "return self.layers(z)",
-    "return torch.sigmoid(self.layers(z))",
-    "These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.",
-)
-decoder.edited(
-    "relu_at_the_end",
-    "return self.layers(z)",
-    "return F.relu(self.layers(z))",
-    "A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.",
-)
-decoder.edited(
-    "no_relu_between_convolutions",
-    "# (N, 32, 14, 14)\n            nn.ReLU(),",
-    "# (N, 32, 14, 14)",
-    "The ReLU between the two transposed convolutions is missing.",
-)
-decoder.edited(
-    "no_relu_before_reshape",
-    "nn.Linear(256, 64 * 7 * 7),\n            nn.ReLU(),",
-    "nn.Linear(256, 64 * 7 * 7),",
-    "The ReLU after the second linear layer, before the reshape, is missing.",
-)
-decoder.edited(
-    "no_relu_after_first_linear",
-    "nn.Linear(latent_dim, 256),\n            nn.ReLU(),",
-    "nn.Linear(latent_dim, 256),",
-    "The ReLU after the first linear layer is missing.",
-)
-decoder.edited(
-    "no_output_padding",
-    "padding=1, output_padding=1),  # (N, 32, 14, 14)",
-    "padding=1),  # (N, 32, 14, 14)",
-    "The first transposed convolution makes 13 × 13, not 14 × 14: give it output_padding=1.",
-)
+decoder.edits("""
+sigmoid_at_the_end: `return self.layers(z)` → `return torch.sigmoid(self.layers(z))`
+    These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.
+relu_at_the_end: `return self.layers(z)` → `return F.relu(self.layers(z))`
+    A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
+no_relu_between_convolutions: `# (N, 32, 14, 14)\n            nn.ReLU(),` → `# (N, 32, 14, 14)`
+    The ReLU between the two transposed convolutions is missing.
+no_relu_before_reshape: `nn.Linear(256, 64 * 7 * 7),\n            nn.ReLU(),` → `nn.Linear(256, 64 * 7 * 7),`
+    The ReLU after the second linear layer, before the reshape, is missing.
+no_relu_after_first_linear: `nn.Linear(latent_dim, 256),\n            nn.ReLU(),` → `nn.Linear(latent_dim, 256),`
+    The ReLU after the first linear layer is missing.
+no_output_padding: `padding=1, output_padding=1),  # (N, 32, 14, 14)` → `padding=1),  # (N, 32, 14, 14)`
+    The first transposed convolution makes 13 × 13, not 14 × 14: give it output_padding=1.
+""")
 
 
 @decoder.variant
@@ -159,42 +114,19 @@ class SizesByOutputSize(nn.Module):
 
 
 vae = Exercise("VAE")
-vae.edited(
-    "ignores_eps",
-    "reparameterize(mu, logvar, eps)",
-    "reparameterize(mu, logvar)",
-    "`forward` draws its own noise although `eps` was given. Hand `eps` on to `reparameterize`.",
-)
-vae.edited(
-    "decodes_the_mean",
-    "z = reparameterize(mu, logvar, eps)",
-    "z = mu",
-    "You decode the mean, so nothing is sampled. Without noise this is an autoencoder: z is one sample of q(z | x).",
-)
-vae.edited(
-    "logvar_and_mu_swapped",
-    "reparameterize(mu, logvar, eps)",
-    "reparameterize(logvar, mu, eps)",
-    "`mu` and `logvar` are swapped on their way into `reparameterize`.",
-)
-vae.edited(
-    "returns_images",
-    "return self.decode(z), mu, logvar",
-    "return torch.sigmoid(self.decode(z)), mu, logvar",
-    "`forward` returns images, with the sigmoid applied. Return the decoder's logits as they are.",
-)
-vae.edited(
-    "wrong_order",
-    "return self.decode(z), mu, logvar",
-    "return mu, logvar, self.decode(z)",
-    "The order of the results is (logits, mu, logvar).",
-)
-vae.edited(
-    "detached_code",
-    "z = reparameterize(mu, logvar, eps)",
-    "z = reparameterize(mu, logvar, eps).detach()",
-    "The code is cut off from the encoder (detach, .data or no_grad), so the reconstruction loss cannot teach the encoder anything.",
-)
+vae.edits("""
+ignores_eps: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, logvar)`
+    `forward` draws its own noise although `eps` was given. Hand `eps` on to `reparameterize`.
+decodes_the_mean: `z = reparameterize(mu, logvar, eps)` → `z = mu`
+    You decode the mean, so nothing is sampled. Without noise this is an autoencoder: z is one sample of q(z | x).
+logvar_and_mu_swapped: `reparameterize(mu, logvar, eps)` → `reparameterize(logvar, mu, eps)`
+    `mu` and `logvar` are swapped on their way into `reparameterize`.
+returns_images: `return self.decode(z), mu, logvar` → `return torch.sigmoid(self.decode(z)), mu, logvar`
+    `forward` returns images, with the sigmoid applied. Return the decoder's logits as they are.
+wrong_order: `return self.decode(z), mu, logvar` → `return mu, logvar, self.decode(z)`
+    The order of the results is (logits, mu, logvar).
+detached_code: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps).detach()`
+""")
 
 
 @vae.variant
@@ -232,45 +164,24 @@ class SubmodulesAsMethods(nn.Module):
 
 
 reconstruction_loss = Exercise("reconstruction_loss")
-reconstruction_loss.edited(
-    "mean_over_pixels",
-    ".sum(1)",
-    ".mean(1)",
-    "You average over the pixels. The log of a product is a sum: add them up, or the KL will weigh 784 times too much.",
-)
-reconstruction_loss.edited(
-    "summed_over_everything",
-    "per_pixel.flatten(1).sum(1)",
-    "per_pixel.sum()",
-    "You sum over the batch as well. Each image keeps its own loss: the result is (N,).",
-)
-reconstruction_loss.edited(
-    "mean_over_everything",
-    "per_pixel.flatten(1).sum(1)",
-    "per_pixel.mean()",
-    'You average over everything, which is what reduction="mean" does by default. Sum over pixels, and keep the images apart: (N,).',
-)
-reconstruction_loss.edited(
-    "no_half_in_gaussian", "0.5 * (x", "1.0 * (x", "The Gaussian log-likelihood has ½ in front of the squared error."
-)
-reconstruction_loss.edited(
-    "squared_error_of_logits",
-    "(x - torch.sigmoid(logits))",
-    "(x - logits)",
-    "The Gaussian's mean is x̂ = sigmoid(logits), not the logits themselves.",
-)
-reconstruction_loss.edited(
-    "double_sigmoid",
-    "F.binary_cross_entropy_with_logits(logits,",
-    "F.binary_cross_entropy_with_logits(torch.sigmoid(logits),",
-    "The sigmoid is applied twice: once by you and once inside binary_cross_entropy_with_logits, which takes logits.",
-)
-reconstruction_loss.edited(
-    "unknown_likelihood_passes",
-    "raise ValueError(f\"likelihood={likelihood!r}: expected 'bernoulli' or 'gaussian'\")",
-    "per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2",
-    "A `likelihood` that you don't know is treated like one that you do. Raise ValueError, or a typing error trains the wrong model.",
-)
+reconstruction_loss.edits("""
+mean_over_pixels: `.sum(1)` → `.mean(1)`
+    You average over the pixels. The log of a product is a sum: add them up, or the KL will weigh 784 times too much.
+summed_over_everything: `per_pixel.flatten(1).sum(1)` → `per_pixel.sum()`
+    You sum over the batch as well. Each image keeps its own loss: the result is (N,).
+mean_over_everything: `per_pixel.flatten(1).sum(1)` → `per_pixel.mean()`
+    You average over everything, which is what reduction="mean" does by default. Sum over pixels, and keep the images
+    apart: (N,).
+no_half_in_gaussian: `0.5 * (x` → `1.0 * (x`
+    The Gaussian log-likelihood has ½ in front of the squared error.
+squared_error_of_logits: `(x - torch.sigmoid(logits))` → `(x - logits)`
+    The Gaussian's mean is x̂ = sigmoid(logits), not the logits themselves.
+double_sigmoid: `F.binary_cross_entropy_with_logits(logits,` → `F.binary_cross_entropy_with_logits(torch.sigmoid(logits),`
+    The sigmoid is applied twice: once by you and once inside binary_cross_entropy_with_logits, which takes logits.
+unknown_likelihood_passes: `raise ValueError(f"likelihood={likelihood!r}: expected 'bernoulli' or 'gaussian'")` → `per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2`
+    A `likelihood` that you don't know is treated like one that you do. Raise ValueError, or a typing error trains the
+    wrong model.
+""")
 
 
 @reconstruction_loss.mistake(
@@ -313,39 +224,23 @@ def by_softplus_in_float64(x, logits, likelihood="bernoulli"):
 
 
 vae_loss = Exercise("vae_loss")
-_RECON, _KL = "reconstruction_loss(x, logits, likelihood)", "beta * gaussian_kl(mu, logvar)"
-vae_loss.edited(
-    "kl_subtracted", f"+ {_KL}", f"- {_KL}", "The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO."
-)
-vae_loss.edited("forgot_beta", _KL, "gaussian_kl(mu, logvar)", "`beta` is not used.")
-vae_loss.edited(
-    "beta_on_reconstruction",
-    f"{_RECON} + {_KL}",
-    f"beta * {_RECON} + gaussian_kl(mu, logvar)",
-    "`beta` weighs the reconstruction loss. It belongs to the KL.",
-)
-vae_loss.edited(
-    "forgot_likelihood", _RECON, "reconstruction_loss(x, logits)", "`likelihood` is not handed on to reconstruction_loss."
-)
-vae_loss.edited(
-    "summed_over_batch",
-    ".mean()",
-    ".sum()",
-    "You sum over the batch. The batch mean is taken once, here, so that the batch size does not matter.",
-)
-vae_loss.edited("no_batch_mean", ".mean()", "", "The batch mean is missing: the loss that training minimises is one number.")
-vae_loss.edited(
-    "kl_mean_over_dimensions",
-    _KL,
-    f"{_KL} / mu.shape[1]",
-    "The KL is averaged over the latent dimensions. It is a sum: your β is really β / D.",
-)
-vae_loss.edited(
-    "reconstruction_mean_over_pixels",
-    _RECON,
-    f"{_RECON} / 784",
-    "The reconstruction loss is averaged over the pixels while the KL is summed: your β is really 784 times as large.",
-)
+vae_loss.edits("""
+kl_subtracted: `+ beta * gaussian_kl(mu, logvar)` → `- beta * gaussian_kl(mu, logvar)`
+    The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO.
+forgot_beta: `beta * gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar)`
+    `beta` is not used.
+beta_on_reconstruction: `reconstruction_loss(x, logits, likelihood) + beta * gaussian_kl(mu, logvar)` → `beta * reconstruction_loss(x, logits, likelihood) + gaussian_kl(mu, logvar)`
+    `beta` weighs the reconstruction loss. It belongs to the KL.
+forgot_likelihood: `reconstruction_loss(x, logits, likelihood)` → `reconstruction_loss(x, logits)`
+    `likelihood` is not handed on to reconstruction_loss.
+summed_over_batch: `.mean()` → `.sum()`
+    You sum over the batch. The batch mean is taken once, here, so that the batch size does not matter.
+no_batch_mean: `.mean()` → ``
+kl_mean_over_dimensions: `beta * gaussian_kl(mu, logvar)` → `beta * gaussian_kl(mu, logvar) / mu.shape[1]`
+    The KL is averaged over the latent dimensions. It is a sum: your β is really β / D.
+reconstruction_mean_over_pixels: `reconstruction_loss(x, logits, likelihood)` → `reconstruction_loss(x, logits, likelihood) / 784`
+    The reconstruction loss is averaged over the pixels while the KL is summed: your β is really 784 times as large.
+""")
 
 
 @vae_loss.mistake(
@@ -374,12 +269,11 @@ def keyword_order_and_distributions(x, logits, mu, logvar, likelihood="bernoulli
 
 
 reconstruct = Exercise("reconstruct")
-reconstruct.edited(
-    "no_sigmoid", "torch.sigmoid(vae.decode(mu))", "vae.decode(mu)", "These are logits. The sigmoid makes images of them."
-)
-reconstruct.edited(
-    "decodes_logvar", "mu, _ =", "_, mu =", "You decode `logvar`. The mean is the first of the encoder's two results."
-)
+reconstruct.edits("""
+no_sigmoid: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu)`
+decodes_logvar: `mu, _ =` → `_, mu =`
+    You decode `logvar`. The mean is the first of the encoder's two results.
+""")
 
 
 @reconstruct.mistake("The sigmoid is applied twice: white cannot get below ½.")
@@ -406,39 +300,19 @@ def by_hand(vae, x):
 
 
 generate = Exercise("generate")
-generate.edited(
-    "no_sigmoid", "torch.sigmoid(vae.decode(z))", "vae.decode(z)", "These are logits. The sigmoid makes images of them."
-)
-generate.edited(
-    "uniform_codes",
-    "torch.randn(",
-    "torch.rand(",
-    "`torch.rand` is uniform on [0, 1]. The prior is a standard normal: `torch.randn`.",
-)
-generate.edited(
-    "one_code_for_all",
-    "torch.randn(n, vae.latent_dim, generator=generator)",
-    "torch.randn(1, vae.latent_dim, generator=generator).expand(n, -1)",
-    "All images come from the same code. Draw n of them.",
-)
-generate.edited(
-    "generator_ignored",
-    ", generator=generator)",
-    ")",
-    "`generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.",
-)
-generate.edited(
-    "seeded_inside",
-    "z = torch.randn(n, vae.latent_dim, generator=generator)",
-    "z = torch.randn(n, vae.latent_dim, generator=generator or torch.Generator().manual_seed(0))",
-    "Without a generator every call gives the same images. Draw from the global state then, and seed nothing.",
-)
-generate.edited(
-    "same_number_in_each_dimension",
-    "torch.randn(n, vae.latent_dim, generator=generator)",
-    "torch.randn(n, 1, generator=generator).expand(-1, vae.latent_dim)",
-    "One number is used for all latent dimensions. They are independent: draw n × D numbers.",
-)
+generate.edits("""
+no_sigmoid: `torch.sigmoid(vae.decode(z))` → `vae.decode(z)`
+uniform_codes: `torch.randn(` → `torch.rand(`
+    `torch.rand` is uniform on [0, 1]. The prior is a standard normal: `torch.randn`.
+one_code_for_all: `torch.randn(n, vae.latent_dim, generator=generator)` → `torch.randn(1, vae.latent_dim, generator=generator).expand(n, -1)`
+    All images come from the same code. Draw n of them.
+generator_ignored: `, generator=generator)` → `)`
+    `generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.
+seeded_inside: `z = torch.randn(n, vae.latent_dim, generator=generator)` → `z = torch.randn(n, vae.latent_dim, generator=generator or torch.Generator().manual_seed(0))`
+    Without a generator every call gives the same images. Draw from the global state then, and seed nothing.
+same_number_in_each_dimension: `torch.randn(n, vae.latent_dim, generator=generator)` → `torch.randn(n, 1, generator=generator).expand(-1, vae.latent_dim)`
+    One number is used for all latent dimensions. They are independent: draw n × D numbers.
+""")
 
 
 @generate.variant
@@ -462,22 +336,22 @@ def _predictions(name: str, right: str, hints: dict[str, str]) -> None:
     assert right not in hints
 
 
-_predictions(
-    "predict_likelihood",
-    "b",
-    {
-        "a": "A sharper image would need a higher price for a wrong pixel. Compare: what does a black pixel that should be white cost at most under either loss?",
-        "c": "The encoder is trained by both terms. If detail earns less in the first term, how much KL will it still pay for it in the second?",
-    },
-)
-_predictions(
-    "predict_beta",
-    "a",
-    {
-        "b": "The KL does fall. But with fewer nats about the image, what can the decoder still know?",
-        "c": "What weighs more in a loss is made smaller by training, at the expense of the rest.",
-    },
-)
+predict_likelihood = Exercise("predict_likelihood")
+predict_likelihood.wrong_choices("""
+chose_a: a
+    A sharper image would need a higher price for a wrong pixel. Compare: what does a black pixel that should be white
+    cost at most under either loss?
+chose_c: c
+    The encoder is trained by both terms. If detail earns less in the first term, how much KL will it still pay for it in
+    the second?
+""")
+predict_beta = Exercise("predict_beta")
+predict_beta.wrong_choices("""
+chose_b: b
+    The KL does fall. But with fewer nats about the image, what can the decoder still know?
+chose_c: c
+    What weighs more in a loss is made smaller by training, at the expense of the rest.
+""")
 _SYMPTOMS = {
     "p": "For the loss to stall that high, every pixel must be kept near probability ½. Which step does that?",
     "q": "For the loss to be below one nat, the 784 pixels must have been averaged. Which step does that?",
@@ -488,9 +362,10 @@ for _step, _right in zip("abcd", "qrps", strict=True):
     _predictions(f"predict_symptom_{_step}", _right, {k: hint for k, hint in _SYMPTOMS.items() if k != _right})
 
 predict_effective_beta = Exercise("predict_effective_beta")
-predict_effective_beta.wrong_choice(
-    "took_the_weight", 0.00025, "That is the weight in the code. Multiply it by P / 2, with P the numbers in an image."
-)
+predict_effective_beta.wrong_choices("""
+took_the_weight: 0.00025
+    That is the weight in the code. Multiply it by P / 2, with P the numbers in an image.
+""")
 predict_effective_beta.wrong_choice(
     "forgot_half", 12288 * 0.00025, "The ½ of the Gaussian loss is missing: the factor is P / 2, not P."
 )

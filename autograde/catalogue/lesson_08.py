@@ -13,49 +13,26 @@ from . import Exercise, reference
 # --- encode_dataset -----------------------------------------------------------------------------------------------------------
 
 encode_dataset = Exercise("encode_dataset")
-encode_dataset.edited(
-    "training_mode",
-    "vae.eval()",
-    "pass",
-    "The images are encoded in whatever mode the model is in. Call vae.eval() first: layers such as dropout compute something else in "
-    "training mode.",
-)
-encode_dataset.edited(
-    "mode_not_restored",
-    "vae.train(was_training)",
-    "pass",
-    "A model that came in training mode is left in evaluation mode, and goes on training wrongly. Set the mode back that it had.",
-)
-encode_dataset.edited(
-    "always_training_afterwards",
-    "vae.train(was_training)",
-    "vae.train()",
-    "You leave every model in training mode. One that came in evaluation mode must stay in it: remember vae.training before you call eval().",
-)
-encode_dataset.edited(
-    "gradients_kept",
-    "torch.no_grad()",
-    "torch.enable_grad()",
-    "The codes still carry the graph of the whole encoder, which fills the memory. Encode inside `with torch.no_grad():`.",
-)
-encode_dataset.edited(
-    "logvar",
-    "vae.encode(batch)[0]",
-    "vae.encode(batch)[1]",
-    "This is logvar. The encoder's first result is mu.",
-)
-encode_dataset.edited(
-    "all_at_once",
-    "x.split(batch_size)",
-    "[x]",
-    "The encoder gets more images at once than `batch_size` says. With 60,000 of them that may take gigabytes: cut x into batches of at most `batch_size`.",
-)
-encode_dataset.edited(
-    "pieces_stacked_in_reverse",
-    "x.split(batch_size)",
-    "reversed(x.split(batch_size))",
-    "The codes are not in the order of the images.",
-)
+encode_dataset.edits("""
+training_mode: `vae.eval()` → `pass`
+    The images are encoded in whatever mode the model is in. Call vae.eval() first: layers such as dropout compute
+    something else in training mode.
+mode_not_restored: `vae.train(was_training)` → `pass`
+    A model that came in training mode is left in evaluation mode, and goes on training wrongly. Set the mode back that
+    it had.
+always_training_afterwards: `vae.train(was_training)` → `vae.train()`
+    You leave every model in training mode. One that came in evaluation mode must stay in it: remember vae.training
+    before you call eval().
+gradients_kept: `torch.no_grad()` → `torch.enable_grad()`
+    The codes still carry the graph of the whole encoder, which fills the memory. Encode inside `with torch.no_grad():`.
+logvar: `vae.encode(batch)[0]` → `vae.encode(batch)[1]`
+    This is logvar. The encoder's first result is mu.
+all_at_once: `x.split(batch_size)` → `[x]`
+    The encoder gets more images at once than `batch_size` says. With 60,000 of them that may take gigabytes: cut x into
+    batches of at most `batch_size`.
+pieces_stacked_in_reverse: `x.split(batch_size)` → `reversed(x.split(batch_size))`
+    The codes are not in the order of the images.
+""")
 
 
 @encode_dataset.mistake(
@@ -117,51 +94,26 @@ def one_image_at_a_time(vae, x, batch_size=1000):
 # --- manifold -----------------------------------------------------------------------------------------------------------------
 
 manifold = Exercise("manifold")
-manifold.edited(
-    "no_sigmoid", "torch.sigmoid(vae.decode(z))", "vae.decode(z)", "These are logits. The sigmoid makes images of them."
-)
-manifold.edited(
-    "upside_down",
-    "quantiles.flip(0)",
-    "quantiles",
-    "The map stands on its head: the first row of pictures is the top one, and there z2 is largest.",
-)
-manifold.edited(
-    "axes_swapped",
-    "[z1.flatten(), z2.flatten()]",
-    "[z2.flatten(), z1.flatten()]",
-    "The two coordinates have changed places: z1, the first column, grows within a row of pictures; z2 is the same for the whole row.",
-)
-manifold.edited(
-    "borders_at_zero",
-    "(torch.arange(n) + 0.5) / n",
-    "torch.arange(n) / n",
-    "Your u begins at 0, where the inverse of the distribution function is −∞. Take the middles of the n pieces, (i + ½) / n.",
-)
-manifold.edited(
-    "inner_borders",
-    "(torch.arange(n) + 0.5) / n",
-    "(torch.arange(n) + 1) / (n + 1)",
-    "These are the inner borders of n + 1 pieces. The pictures belong in the middles of n pieces, (i + ½) / n.",
-)
-manifold.edited(
-    "not_through_the_quantiles",
-    "Normal(0.0, 1.0).icdf(middles)",
-    "middles",
-    "You decode the numbers u between 0 and 1 themselves. They are probabilities: Φ⁻¹ turns them into coordinates.",
-)
-manifold.edited(
-    "cdf_for_its_inverse",
-    ".icdf(middles)",
-    ".cdf(middles)",
-    "That is Φ, which turns coordinates into probabilities. You need its inverse, icdf.",
-)
-manifold.edited(
-    "equal_distances",
-    "Normal(0.0, 1.0).icdf(middles)",
-    "6 * middles - 3",
-    "Your places lie at equal distances, so that those far out stand for almost nothing. Space them by Φ⁻¹, and each stands for the same share of the prior.",
-)
+manifold.edits("""
+no_sigmoid: `torch.sigmoid(vae.decode(z))` → `vae.decode(z)`
+upside_down: `quantiles.flip(0)` → `quantiles`
+    The map stands on its head: the first row of pictures is the top one, and there z2 is largest.
+axes_swapped: `[z1.flatten(), z2.flatten()]` → `[z2.flatten(), z1.flatten()]`
+    The two coordinates have changed places: z1, the first column, grows within a row of pictures; z2 is the same for the
+    whole row.
+borders_at_zero: `(torch.arange(n) + 0.5) / n` → `torch.arange(n) / n`
+    Your u begins at 0, where the inverse of the distribution function is −∞. Take the middles of the n pieces, (i + ½) /
+    n.
+inner_borders: `(torch.arange(n) + 0.5) / n` → `(torch.arange(n) + 1) / (n + 1)`
+    These are the inner borders of n + 1 pieces. The pictures belong in the middles of n pieces, (i + ½) / n.
+not_through_the_quantiles: `Normal(0.0, 1.0).icdf(middles)` → `middles`
+    You decode the numbers u between 0 and 1 themselves. They are probabilities: Φ⁻¹ turns them into coordinates.
+cdf_for_its_inverse: `.icdf(middles)` → `.cdf(middles)`
+    That is Φ, which turns coordinates into probabilities. You need its inverse, icdf.
+equal_distances: `Normal(0.0, 1.0).icdf(middles)` → `6 * middles - 3`
+    Your places lie at equal distances, so that those far out stand for almost nothing. Space them by Φ⁻¹, and each
+    stands for the same share of the prior.
+""")
 
 
 @manifold.variant
@@ -191,48 +143,23 @@ def by_cartesian_product(vae, n):
 # --- Autoencoder --------------------------------------------------------------------------------------------------------------
 
 autoencoder = Exercise("Autoencoder")
-autoencoder.edited(
-    "adds_noise",
-    "return self.decode(mu)",
-    "return self.decode(mu + (0.5 * _).exp() * torch.randn_like(mu))",
-    "Noise is added to the code. That is a VAE; an autoencoder decodes mu itself, so that two calls agree.",
-)
-autoencoder.edited(
-    "noise_while_training",
-    "return self.decode(mu)",
-    "return self.decode(mu + torch.randn_like(mu) if self.training else mu)",
-    "In training mode noise is added to the code. An autoencoder has none in either mode.",
-)
-autoencoder.edited(
-    "sigmoid_at_the_end",
-    "return self.decode(mu)",
-    "return torch.sigmoid(self.decode(mu))",
-    "`ae(x)` returns images. Return the decoder's logits as they are: the loss and the plots apply the sigmoid.",
-)
-autoencoder.edited(
-    "returns_like_a_vae",
-    "return self.decode(mu)",
-    "return self.decode(mu), mu, _",
-    "`ae(x)` returns three things, as a VAE does. Here the logits alone are wanted.",
-)
-autoencoder.edited(
-    "decodes_logvar",
-    "mu, _ = self.encode(x)",
-    "_, mu = self.encode(x)",
-    "You decode the second head. The code is mu, the first of the encoder's two results.",
-)
-autoencoder.edited(
-    "encode_gives_the_code_alone",
-    "return self.encoder(x)",
-    "return self.encoder(x)[0]",
-    "`ae.encode(x)` gives mu alone. It returns the pair (mu, logvar), as the VAE's does, so that the same functions work for both models.",
-)
-autoencoder.edited(
-    "detached_code",
-    "return self.decode(mu)",
-    "return self.decode(mu.detach())",
-    "The code is cut off from the encoder (detach, .data or no_grad), so that the encoder learns nothing.",
-)
+autoencoder.edits("""
+adds_noise: `return self.decode(mu)` → `return self.decode(mu + (0.5 * _).exp() * torch.randn_like(mu))`
+    Noise is added to the code. That is a VAE; an autoencoder decodes mu itself, so that two calls agree.
+noise_while_training: `return self.decode(mu)` → `return self.decode(mu + torch.randn_like(mu) if self.training else mu)`
+    In training mode noise is added to the code. An autoencoder has none in either mode.
+sigmoid_at_the_end: `return self.decode(mu)` → `return torch.sigmoid(self.decode(mu))`
+    `ae(x)` returns images. Return the decoder's logits as they are: the loss and the plots apply the sigmoid.
+returns_like_a_vae: `return self.decode(mu)` → `return self.decode(mu), mu, _`
+    `ae(x)` returns three things, as a VAE does. Here the logits alone are wanted.
+decodes_logvar: `mu, _ = self.encode(x)` → `_, mu = self.encode(x)`
+    You decode the second head. The code is mu, the first of the encoder's two results.
+encode_gives_the_code_alone: `return self.encoder(x)` → `return self.encoder(x)[0]`
+    `ae.encode(x)` gives mu alone. It returns the pair (mu, logvar), as the VAE's does, so that the same functions work
+    for both models.
+detached_code: `return self.decode(mu)` → `return self.decode(mu.detach())`
+    The code is cut off from the encoder (detach, .data or no_grad), so that the encoder learns nothing.
+""")
 
 
 @autoencoder.variant
@@ -289,30 +216,16 @@ def reference_class(name: str):
 # --- lerp and slerp -----------------------------------------------------------------------------------------------------------
 
 lerp = Exercise("lerp")
-lerp.edited(
-    "ends_swapped",
-    "(1 - t) * z0 + t * z1",
-    "t * z0 + (1 - t) * z1",
-    "The path runs backwards: at t = 0 it should be at z0.",
-)
-lerp.edited(
-    "sum_without_one_minus",
-    "(1 - t) * z0 + t * z1",
-    "z0 + t * z1",
-    "At t = 1 this is z0 + z1. The weight of z0 falls as that of z1 grows: 1 − t.",
-)
-lerp.edited(
-    "transposed",
-    "return (1 - t) * z0 + t * z1",
-    "return ((1 - t) * z0 + t * z1).T",
-    "The result is (D, T). Each row is one code: (T, D).",
-)
-lerp.edited(
-    "mean_of_both",
-    "(1 - t) * z0 + t * z1",
-    "0.5 * z0 + 0.5 * z1 + 0 * t",
-    "Every step is the point half way. The weights depend on t.",
-)
+lerp.edits("""
+ends_swapped: `(1 - t) * z0 + t * z1` → `t * z0 + (1 - t) * z1`
+    The path runs backwards: at t = 0 it should be at z0.
+sum_without_one_minus: `(1 - t) * z0 + t * z1` → `z0 + t * z1`
+    At t = 1 this is z0 + z1. The weight of z0 falls as that of z1 grows: 1 − t.
+transposed: `return (1 - t) * z0 + t * z1` → `return ((1 - t) * z0 + t * z1).T`
+    The result is (D, T). Each row is one code: (T, D).
+mean_of_both: `(1 - t) * z0 + t * z1` → `0.5 * z0 + 0.5 * z1 + 0 * t`
+    Every step is the point half way. The weights depend on t.
+""")
 
 
 @lerp.mistake(
@@ -349,57 +262,28 @@ def lerp_of_torch(z0, z1, t):
 
 
 slerp = Exercise("slerp")
-_COSINE = "torch.dot(z0 / z0.norm(), z1 / z1.norm())"
-_PARALLEL = "    if angle < 1e-3:\n        return lerp(z0, z1, t)\n"
-_FORMULA = "(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)"
-slerp.edited(
-    "parallel_divides_by_zero",
-    _PARALLEL,
-    "",
-    "For parallel vectors sin Ω is 0, and you divide 0 by 0. The limit of the formula is lerp: return that when the angle is tiny.",
-)
-slerp.edited(
-    "parallel_stands_still",
-    "return lerp(z0, z1, t)",
-    "return z0.repeat(len(t), 1)",
-    "For parallel vectors the path stays at z0. They may have different lengths: the limit of the formula is lerp(z0, z1, t).",
-)
-slerp.edited(
-    "angle_of_unnormalised_vectors",
-    _COSINE,
-    "torch.dot(z0, z1)",
-    "The cosine is the scalar product of the *directions*: divide z0 and z1 by their lengths first.",
-)
-slerp.edited(
-    "unit_vectors_interpolated",
-    _FORMULA,
-    _FORMULA.replace("z0", "(z0 / z0.norm())").replace("z1", "(z1 / z1.norm())"),
-    "Your path runs on the unit sphere: its ends have length 1. The directions are for the angle only; the weights multiply z0 and z1 as they are.",
-)
-slerp.edited(
-    "sine_of_the_angle_forgotten",
-    " / torch.sin(angle)",
-    "",
-    "The division by sin Ω is missing, so the path does not end at z0 and z1.",
-)
-slerp.edited(
-    "ends_swapped",
-    _FORMULA,
-    "(torch.sin(t * angle) * z0 + torch.sin((1 - t) * angle) * z1) / torch.sin(angle)",
-    "The path runs backwards: at t = 0 it should be at z0.",
-)
-slerp.edited(
-    "straight_line",
-    _FORMULA,
-    "(1 - t) * z0 + t * z1",
-    "This is the straight line, also where the vectors are not parallel. Use the weights with the sines.",
-)
-slerp.edited(
-    "half_angle",
-    "torch.arccos(cosine.clamp(-1, 1))",
-    "torch.arccos(cosine.clamp(-1, 1)) / 2",
-    "The angle is halved. (In quaternions, where slerp comes from, half angles turn up; here Ω is the whole angle between the vectors.)",
-)
+slerp.edits("""
+parallel_divides_by_zero: `    if angle < 1e-3:\n        return lerp(z0, z1, t)\n` → ``
+    For parallel vectors sin Ω is 0, and you divide 0 by 0. The limit of the formula is lerp: return that when the angle
+    is tiny.
+parallel_stands_still: `return lerp(z0, z1, t)` → `return z0.repeat(len(t), 1)`
+    For parallel vectors the path stays at z0. They may have different lengths: the limit of the formula is lerp(z0, z1,
+    t).
+angle_of_unnormalised_vectors: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1)`
+    The cosine is the scalar product of the *directions*: divide z0 and z1 by their lengths first.
+unit_vectors_interpolated: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `(torch.sin((1 - t) * angle) * (z0 / z0.norm()) + torch.sin(t * angle) * (z1 / z1.norm())) / torch.sin(angle)`
+    Your path runs on the unit sphere: its ends have length 1. The directions are for the angle only; the weights
+    multiply z0 and z1 as they are.
+sine_of_the_angle_forgotten: ` / torch.sin(angle)` → ``
+    The division by sin Ω is missing, so the path does not end at z0 and z1.
+ends_swapped: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `(torch.sin(t * angle) * z0 + torch.sin((1 - t) * angle) * z1) / torch.sin(angle)`
+    The path runs backwards: at t = 0 it should be at z0.
+straight_line: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `(1 - t) * z0 + t * z1`
+    This is the straight line, also where the vectors are not parallel. Use the weights with the sines.
+half_angle: `torch.arccos(cosine.clamp(-1, 1))` → `torch.arccos(cosine.clamp(-1, 1)) / 2`
+    The angle is halved. (In quaternions, where slerp comes from, half angles turn up; here Ω is the whole angle between
+    the vectors.)
+""")
 
 
 @slerp.mistake(
@@ -485,36 +369,19 @@ def slerp_with_a_clamp_inside(z0, z1, t):
 # --- interpolate --------------------------------------------------------------------------------------------------------------
 
 interpolate = Exercise("interpolate")
-interpolate.edited(
-    "no_sigmoid", "torch.sigmoid(vae.decode(z))", "vae.decode(z)", "These are logits. The sigmoid makes images of them."
-)
-interpolate.edited(
-    "path_ignored",
-    "path(mu[0], mu[1],",
-    "lerp(mu[0], mu[1],",
-    "`path` is not used: you walk on the straight line whatever path was asked for.",
-)
-interpolate.edited(
-    "backwards", "path(mu[0], mu[1],", "path(mu[1], mu[0],", "The path runs from x1 to x0. It should begin at x0."
-)
-interpolate.edited(
-    "decodes_logvar",
-    "mu, _ =",
-    "_, mu =",
-    "You walk between the logvars. The codes are mu, the first of the encoder's two results.",
-)
-interpolate.edited(
-    "last_end_missing",
-    "torch.linspace(0, 1, steps)",
-    "torch.arange(steps) / steps",
-    "Your t stops before 1, so x1 is never reached. torch.linspace(0, 1, steps) has both ends in it.",
-)
-interpolate.edited(
-    "both_ends_missing",
-    "torch.linspace(0, 1, steps)",
-    "torch.linspace(0, 1, steps + 2)[1:-1]",
-    "Both ends are missing: the first image is the reconstruction of x0 itself, the last that of x1.",
-)
+interpolate.edits("""
+no_sigmoid: `torch.sigmoid(vae.decode(z))` → `vae.decode(z)`
+path_ignored: `path(mu[0], mu[1],` → `lerp(mu[0], mu[1],`
+    `path` is not used: you walk on the straight line whatever path was asked for.
+backwards: `path(mu[0], mu[1],` → `path(mu[1], mu[0],`
+    The path runs from x1 to x0. It should begin at x0.
+decodes_logvar: `mu, _ =` → `_, mu =`
+    You walk between the logvars. The codes are mu, the first of the encoder's two results.
+last_end_missing: `torch.linspace(0, 1, steps)` → `torch.arange(steps) / steps`
+    Your t stops before 1, so x1 is never reached. torch.linspace(0, 1, steps) has both ends in it.
+both_ends_missing: `torch.linspace(0, 1, steps)` → `torch.linspace(0, 1, steps + 2)[1:-1]`
+    Both ends are missing: the first image is the reconstruction of x0 itself, the last that of x1.
+""")
 
 
 @interpolate.mistake("You mix the images, pixel by pixel. Mix their codes, and decode every mixture.")
@@ -548,36 +415,17 @@ def one_t_at_a_time(vae, x0, x1, steps, path):
 # --- traverse -----------------------------------------------------------------------------------------------------------------
 
 traverse = Exercise("traverse")
-traverse.edited(
-    "no_sigmoid",
-    "torch.sigmoid(vae.decode(codes))",
-    "vae.decode(codes)",
-    "These are logits. The sigmoid makes images of them.",
-)
-traverse.edited(
-    "added",
-    "codes[:, dim] = values",
-    "codes[:, dim] += values",
-    "The values are added to z[dim]. They replace it.",
-)
-traverse.edited(
-    "others_are_zero",
-    "z.repeat(len(values), 1)",
-    "torch.zeros(len(values), len(z))",
-    "The other dimensions are 0. They keep the values that they have in z.",
-)
-traverse.edited(
-    "all_dimensions",
-    "codes[:, dim] = values",
-    "codes[:] = values[:, None]",
-    "All dimensions get the value. Only z[dim] is replaced.",
-)
-traverse.edited(
-    "dimensions_counted_from_one",
-    "codes[:, dim] = values",
-    "codes[:, dim - 1] = values",
-    "Another dimension is replaced: they are counted from 0, as everywhere in Python.",
-)
+traverse.edits("""
+no_sigmoid: `torch.sigmoid(vae.decode(codes))` → `vae.decode(codes)`
+added: `codes[:, dim] = values` → `codes[:, dim] += values`
+    The values are added to z[dim]. They replace it.
+others_are_zero: `z.repeat(len(values), 1)` → `torch.zeros(len(values), len(z))`
+    The other dimensions are 0. They keep the values that they have in z.
+all_dimensions: `codes[:, dim] = values` → `codes[:] = values[:, None]`
+    All dimensions get the value. Only z[dim] is replaced.
+dimensions_counted_from_one: `codes[:, dim] = values` → `codes[:, dim - 1] = values`
+    Another dimension is replaced: they are counted from 0, as everywhere in Python.
+""")
 
 
 @traverse.mistake("You write into `z` itself, which belongs to the caller. Copy it first: z.clone(), or z.repeat(…).")
@@ -626,36 +474,18 @@ def with_a_unit_vector(vae, z, dim, values):
 # --- attribute_vector ---------------------------------------------------------------------------------------------------------
 
 attribute_vector = Exercise("attribute_vector")
-attribute_vector.edited(
-    "wrong_way_round",
-    "mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)",
-    "mu[labels == source].mean(dim=0) - mu[labels == target].mean(dim=0)",
-    "The vector points from target to source. It leads to the target: target minus source.",
-)
-attribute_vector.edited(
-    "sums",
-    "mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)",
-    "mu[labels == target].sum(dim=0) - mu[labels == source].sum(dim=0)",
-    "These are sums of codes, so the larger group wins. Take the mean of each group.",
-)
-attribute_vector.edited(
-    "target_mean_alone",
-    " - mu[labels == source].mean(dim=0)",
-    "",
-    "This is the mean code of the target, which also holds all that both groups share. Subtract the mean of the source.",
-)
-attribute_vector.edited(
-    "against_all",
-    "mu[labels == source]",
-    "mu",
-    "You subtract the mean of all codes. The vector begins at the mean of `source`.",
-)
-attribute_vector.edited(
-    "against_all_others",
-    "mu[labels == source]",
-    "mu[labels != target]",
-    "You subtract the mean of everything that is not target. There may be other labels: only those of `source` count.",
-)
+attribute_vector.edits("""
+wrong_way_round: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == source].mean(dim=0) - mu[labels == target].mean(dim=0)`
+    The vector points from target to source. It leads to the target: target minus source.
+sums: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target].sum(dim=0) - mu[labels == source].sum(dim=0)`
+    These are sums of codes, so the larger group wins. Take the mean of each group.
+target_mean_alone: ` - mu[labels == source].mean(dim=0)` → ``
+    This is the mean code of the target, which also holds all that both groups share. Subtract the mean of the source.
+against_all: `mu[labels == source]` → `mu`
+    You subtract the mean of all codes. The vector begins at the mean of `source`.
+against_all_others: `mu[labels == source]` → `mu[labels != target]`
+    You subtract the mean of everything that is not target. There may be other labels: only those of `source` count.
+""")
 
 
 @attribute_vector.mistake("You average over the dimensions as well: one number is left. Average over the rows alone, dim=0.")
@@ -703,54 +533,24 @@ def by_numpy(mu, labels, source, target):
 # --- continuity ---------------------------------------------------------------------------------------------------------------
 
 continuity = Exercise("continuity")
-continuity.edited(
-    "mean_over_largest",
-    "steps.max() / steps.mean()",
-    "steps.mean() / steps.max()",
-    "This is the mean over the largest step. The other way round it is 1 for an even walk and grows with the jumps.",
-)
-continuity.edited(
-    "largest_step_alone",
-    "steps.max() / steps.mean()",
-    "steps.max()",
-    "This is the largest step itself, which also depends on how many steps there are. Divide by the mean step.",
-)
-continuity.edited(
-    "largest_over_smallest",
-    "steps.mean()",
-    "steps.min()",
-    "You divide by the smallest step, which may well be 0. Divide by the mean.",
-)
-continuity.edited(
-    "largest_over_sum",
-    "steps.mean()",
-    "steps.sum()",
-    "You divide by the sum of the steps. Divide by their mean, so that an even walk has 1.",
-)
-continuity.edited(
-    "squared_steps",
-    ".norm(dim=1)",
-    ".square().sum(dim=1)",
-    "Your steps are squared lengths. A step is the length itself: the square root is missing.",
-)
-continuity.edited(
-    "absolute_differences",
-    ".norm(dim=1)",
-    ".abs().sum(dim=1)",
-    "Your steps are sums of absolute differences. A step is the Euclidean length: squares, sum, square root.",
-)
-continuity.edited(
-    "distance_from_the_start",
-    "images[1:] - images[:-1]",
-    "images[1:] - images[:1]",
-    "You measure how far each image is from the first. A step is from one image to the next.",
-)
-continuity.edited(
-    "round_trip",
-    "images[1:] - images[:-1]",
-    "images - images.roll(1, 0)",
-    "The step from the last image back to the first is in it too (roll goes round). A path of T images has T − 1 steps.",
-)
+continuity.edits("""
+mean_over_largest: `steps.max() / steps.mean()` → `steps.mean() / steps.max()`
+    This is the mean over the largest step. The other way round it is 1 for an even walk and grows with the jumps.
+largest_step_alone: `steps.max() / steps.mean()` → `steps.max()`
+    This is the largest step itself, which also depends on how many steps there are. Divide by the mean step.
+largest_over_smallest: `steps.mean()` → `steps.min()`
+    You divide by the smallest step, which may well be 0. Divide by the mean.
+largest_over_sum: `steps.mean()` → `steps.sum()`
+    You divide by the sum of the steps. Divide by their mean, so that an even walk has 1.
+squared_steps: `.norm(dim=1)` → `.square().sum(dim=1)`
+    Your steps are squared lengths. A step is the length itself: the square root is missing.
+absolute_differences: `.norm(dim=1)` → `.abs().sum(dim=1)`
+    Your steps are sums of absolute differences. A step is the Euclidean length: squares, sum, square root.
+distance_from_the_start: `images[1:] - images[:-1]` → `images[1:] - images[:1]`
+    You measure how far each image is from the first. A step is from one image to the next.
+round_trip: `images[1:] - images[:-1]` → `images - images.roll(1, 0)`
+    The step from the last image back to the first is in it too (roll goes round). A path of T images has T − 1 steps.
+""")
 
 
 @continuity.mistake(
@@ -792,60 +592,29 @@ def by_root_mean_square(images):
 # --- completeness -------------------------------------------------------------------------------------------------------------
 
 completeness = Exercise("completeness")
-completeness.edited(
-    "logits_for_images",
-    "torch.sigmoid(decoder(z))",
-    "decoder(z)",
-    "The classifier gets the decoder's logits. It takes images: apply the sigmoid first.",
-)
-completeness.edited(
-    "logits_for_probabilities",
-    ".softmax(dim=1)",
-    "",
-    "You compare the classifier's logits with 0.9. The softmax makes probabilities of them.",
-)
-completeness.edited(
-    "sigmoid_for_softmax",
-    ".softmax(dim=1)",
-    ".sigmoid()",
-    "A sigmoid of each logit gives ten numbers that do not add up to 1. An image shows one digit: softmax over the ten classes.",
-)
-completeness.edited(
-    "softmax_over_the_batch",
-    ".softmax(dim=1)",
-    ".softmax(dim=0)",
-    "Your softmax runs over the images, so that they compete with each other. It belongs over the ten classes of each image, dim=1.",
-)
-completeness.edited(
-    "mean_confidence",
-    "(confidence > 0.9).float().mean()",
-    "confidence.mean()",
-    "This is the mean confidence. Wanted is the share of images whose confidence is above 0.9.",
-)
-completeness.edited(
-    "a_count",
-    "(confidence > 0.9).float().mean()",
-    "(confidence > 0.9).float().sum()",
-    "This is how many there are. Divide by the number of codes: the share is between 0 and 1.",
-)
-completeness.edited(
-    "lower_threshold",
-    "confidence > 0.9",
-    "confidence > 0.5",
-    "Your threshold is ½. An image counts when its confidence is above 0.9.",
-)
-completeness.edited(
-    "share_of_all_entries",
-    ".amax(dim=1)",
-    "",
-    "You average over all ten probabilities of each image, so no share can be above 1/10. Take the largest of the ten first.",
-)
-completeness.edited(
-    "the_unsure_ones",
-    "confidence > 0.9",
-    "confidence < 0.9",
-    "This is the share of images that are *not* taken for digits.",
-)
+completeness.edits("""
+logits_for_images: `torch.sigmoid(decoder(z))` → `decoder(z)`
+    The classifier gets the decoder's logits. It takes images: apply the sigmoid first.
+logits_for_probabilities: `.softmax(dim=1)` → ``
+    You compare the classifier's logits with 0.9. The softmax makes probabilities of them.
+sigmoid_for_softmax: `.softmax(dim=1)` → `.sigmoid()`
+    A sigmoid of each logit gives ten numbers that do not add up to 1. An image shows one digit: softmax over the ten
+    classes.
+softmax_over_the_batch: `.softmax(dim=1)` → `.softmax(dim=0)`
+    Your softmax runs over the images, so that they compete with each other. It belongs over the ten classes of each
+    image, dim=1.
+mean_confidence: `(confidence > 0.9).float().mean()` → `confidence.mean()`
+    This is the mean confidence. Wanted is the share of images whose confidence is above 0.9.
+a_count: `(confidence > 0.9).float().mean()` → `(confidence > 0.9).float().sum()`
+    This is how many there are. Divide by the number of codes: the share is between 0 and 1.
+lower_threshold: `confidence > 0.9` → `confidence > 0.5`
+    Your threshold is ½. An image counts when its confidence is above 0.9.
+share_of_all_entries: `.amax(dim=1)` → ``
+    You average over all ten probabilities of each image, so no share can be above 1/10. Take the largest of the ten
+    first.
+the_unsure_ones: `confidence > 0.9` → `confidence < 0.9`
+    This is the share of images that are *not* taken for digits.
+""")
 
 
 @completeness.variant
@@ -873,52 +642,40 @@ def by_categorical(decoder, z, classifier):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_reconstruction = Exercise("predict_reconstruction")
-predict_reconstruction.wrong_choice(
-    "chose_b",
-    "b",
-    "The VAE's decoder sees each code through noise, and a longer code costs it KL. Who has only the reconstruction to think of?",
-)
-predict_reconstruction.wrong_choice(
-    "chose_c",
-    "c",
-    "The networks are the same; what they are asked for is not. Which of the two gives up reconstruction for something else?",
-)
+predict_reconstruction.wrong_choices("""
+chose_b: b
+    The VAE's decoder sees each code through noise, and a longer code costs it KL. Who has only the reconstruction to
+    think of?
+chose_c: c
+    The networks are the same; what they are asked for is not. Which of the two gives up reconstruction for something
+    else?
+""")
 
 predict_completeness = Exercise("predict_completeness")
-predict_completeness.wrong_choice(
-    "chose_a",
-    "a",
-    "It rebuilds digits sharply from codes that *its encoder* made. Has anything in its loss asked those codes to look like draws from N(0, I)?",
-)
-predict_completeness.wrong_choice(
-    "chose_c",
-    "c",
-    "Both draw digits where their own codes lie. In one of the two losses a term pulls the codes towards N(0, I). Which?",
-)
+predict_completeness.wrong_choices("""
+chose_a: a
+    It rebuilds digits sharply from codes that *its encoder* made. Has anything in its loss asked those codes to look
+    like draws from N(0, I)?
+chose_c: c
+    Both draw digits where their own codes lie. In one of the two losses a term pulls the codes towards N(0, I). Which?
+""")
 
 predict_lerp_length = Exercise("predict_lerp_length")
-predict_lerp_length.wrong_choice(
-    "the_same",
-    1.0,
-    "That would be so if both vectors pointed the same way. They stand nearly at a right angle to each other.",
-)
-predict_lerp_length.wrong_choice(
-    "half",
-    0.5,
-    "Each summand has half the length, but there are two of them, at a right angle. Pythagoras.",
-)
-predict_lerp_length.wrong_choice(
-    "nothing",
-    0.0,
-    "That would be so for opposite vectors. Two draws in many dimensions are nearly at a right angle.",
-)
+predict_lerp_length.wrong_choices("""
+the_same: 1.0
+    That would be so if both vectors pointed the same way. They stand nearly at a right angle to each other.
+half: 0.5
+    Each summand has half the length, but there are two of them, at a right angle. Pythagoras.
+nothing: 0.0
+    That would be so for opposite vectors. Two draws in many dimensions are nearly at a right angle.
+""")
 predict_lerp_length.wrong_choice(
     "forgot_to_halve",
     2**0.5,
     "That is the length of the sum z0 + z1. The point half way is half of that.",
 )
-predict_lerp_length.wrong_choice(
-    "a_quarter",
-    0.25,
-    "That is a quarter. Each half contributes a quarter of the *squared* length, and there are two of them: then take the square root.",
-)
+predict_lerp_length.wrong_choices("""
+a_quarter: 0.25
+    That is a quarter. Each half contributes a quarter of the *squared* length, and there are two of them: then take the
+    square root.
+""")

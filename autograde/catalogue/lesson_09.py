@@ -12,24 +12,15 @@ from . import Exercise, reference
 # --- linear_beta --------------------------------------------------------------------------------------------------------------
 
 linear_beta = Exercise("linear_beta")
-linear_beta.edited(
-    "integer_division",
-    "step / warmup_steps",
-    "float(step // warmup_steps)",
-    "`//` rounds down: β stays 0 for the whole warm-up and then jumps to 1. Use `/`.",
-)
-linear_beta.edited(
-    "counts_from_one",
-    "return step / warmup_steps",
-    "return (step + 1) / warmup_steps",
-    "β is one step ahead: `step` counts the steps already done, so that it is 0 at step 0 and reaches 1 at step warmup_steps.",
-)
-linear_beta.edited(
-    "downwards",
-    "return step / warmup_steps",
-    "return 1 - step / warmup_steps",
-    "Your β falls during the warm-up. It begins at 0, where the code is free, and rises to 1.",
-)
+linear_beta.edits("""
+integer_division: `step / warmup_steps` → `float(step // warmup_steps)`
+    `//` rounds down: β stays 0 for the whole warm-up and then jumps to 1. Use `/`.
+counts_from_one: `return step / warmup_steps` → `return (step + 1) / warmup_steps`
+    β is one step ahead: `step` counts the steps already done, so that it is 0 at step 0 and reaches 1 at step
+    warmup_steps.
+downwards: `return step / warmup_steps` → `return 1 - step / warmup_steps`
+    Your β falls during the warm-up. It begins at 0, where the code is free, and rises to 1.
+""")
 
 
 @linear_beta.mistake(
@@ -92,66 +83,32 @@ def by_steps_left(step, warmup_steps):
 # --- cyclical_beta ------------------------------------------------------------------------------------------------------------
 
 cyclical_beta = Exercise("cyclical_beta")
-cyclical_beta.edited(
-    "integer_division",
-    "(step % period) / period",
-    "(step % period) // period",
-    "`//` rounds down, so that τ is always 0 and the KL is never paid. Use `/`.",
-)
-cyclical_beta.edited(
-    "ramp_ignored",
-    "done / ramp",
-    "done",
-    "Your β takes the whole period to rise. It rises during the share `ramp` of it, and stays at 1 for the rest: divide τ by ramp.",
-)
-cyclical_beta.edited(
-    "always_half",
-    "done / ramp",
-    "done / 0.5",
-    "You rise over half of each period, whatever `ramp` says.",
-)
-cyclical_beta.edited(
-    "times_ramp",
-    "done / ramp",
-    "done * ramp",
-    "You multiply by `ramp`, so that β never gets further than that. To reach 1 at τ = ramp, divide.",
-)
-cyclical_beta.edited(
-    "not_clipped",
-    "min(1.0, done / ramp)",
-    "done / ramp",
-    "β goes on rising above 1 after the ramp. It stays at 1 until the period is over.",
-)
-cyclical_beta.edited(
-    "only_once",
-    "(step % period) / period",
-    "step / period",
-    "Your schedule never starts again: after the first period β stays at 1. `step % period` is 0 at the start of each period.",
-)
-cyclical_beta.edited(
-    "steps_from_one",
-    "step % period",
-    "(step - 1) % period",
-    "Your cycles start one step late: step 0 is the last of a period. (The paper counts steps from 1; here they count from 0.)",
-)
-cyclical_beta.edited(
-    "one_step_ahead",
-    "step % period",
-    "(step + 1) % period",
-    "Your cycles are one step ahead: step 0, and each multiple of the period, has β = 0.",
-)
-cyclical_beta.edited(
-    "waits_first",
-    "min(1.0, done / ramp)",
-    "max(0.0, (done - (1 - ramp)) / ramp)",
-    "Your β waits at 0 and rises at the end of the period. It rises at the beginning, and then waits at 1.",
-)
-cyclical_beta.edited(
-    "triangle",
-    "min(1.0, done / ramp)",
-    "min(1.0, done / ramp, 2 - done / ramp)",
-    "Your β comes down again within the period. After the ramp it stays at 1, and at the next period it starts at 0 at once.",
-)
+cyclical_beta.edits("""
+integer_division: `(step % period) / period` → `(step % period) // period`
+    `//` rounds down, so that τ is always 0 and the KL is never paid. Use `/`.
+ramp_ignored: `done / ramp` → `done`
+    Your β takes the whole period to rise. It rises during the share `ramp` of it, and stays at 1 for the rest: divide τ
+    by ramp.
+always_half: `done / ramp` → `done / 0.5`
+    You rise over half of each period, whatever `ramp` says.
+times_ramp: `done / ramp` → `done * ramp`
+    You multiply by `ramp`, so that β never gets further than that. To reach 1 at τ = ramp, divide.
+not_clipped: `min(1.0, done / ramp)` → `done / ramp`
+    β goes on rising above 1 after the ramp. It stays at 1 until the period is over.
+only_once: `(step % period) / period` → `step / period`
+    Your schedule never starts again: after the first period β stays at 1. `step % period` is 0 at the start of each
+    period.
+steps_from_one: `step % period` → `(step - 1) % period`
+    Your cycles start one step late: step 0 is the last of a period. (The paper counts steps from 1; here they count from
+    0.)
+one_step_ahead: `step % period` → `(step + 1) % period`
+    Your cycles are one step ahead: step 0, and each multiple of the period, has β = 0.
+waits_first: `min(1.0, done / ramp)` → `max(0.0, (done - (1 - ramp)) / ramp)`
+    Your β waits at 0 and rises at the end of the period. It rises at the beginning, and then waits at 1.
+triangle: `min(1.0, done / ramp)` → `min(1.0, done / ramp, 2 - done / ramp)`
+    Your β comes down again within the period. After the ramp it stays at 1, and at the next period it starts at 0 at
+    once.
+""")
 
 
 @cyclical_beta.mistake("After the ramp your β is 0. It stays at 1 for the rest of the period.")
@@ -192,48 +149,23 @@ def by_walking_the_schedule(step, period, ramp=0.5):
 # --- free_bits_total ----------------------------------------------------------------------------------------------------------
 
 free_bits_total = Exercise("free_bits_total")
-free_bits_total.edited(
-    "per_image",
-    "kl.mean().clamp(min=floor)",
-    "kl.clamp(min=floor).mean()",
-    "You take the maximum for each image and then the mean. The mean comes first: the floor is for the batch, and an image may lie below it.",
-)
-free_bits_total.edited(
-    "sum_over_the_batch",
-    "kl.mean()",
-    "kl.sum()",
-    "You sum over the images. The floor is compared with the batch *mean* of the KL.",
-)
-free_bits_total.edited(
-    "minimum",
-    "clamp(min=floor)",
-    "clamp(max=floor)",
-    "That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)",
-)
-free_bits_total.edited(
-    "subtracted",
-    ".clamp(min=floor)",
-    ".sub(floor).clamp(min=0)",
-    "You return max(KL − λ, 0). It has the same gradient, but it is λ too small: the term is max(KL, λ).",
-)
-free_bits_total.edited(
-    "added",
-    ".clamp(min=floor)",
-    " + floor",
-    "You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.",
-)
-free_bits_total.edited(
-    "detached",
-    "kl.mean()",
-    "kl.mean().detach()",
-    "The value is right, but no gradient comes back, above the floor neither. Leave out .item(), .detach() and no_grad.",
-)
-free_bits_total.edited(
-    "not_reduced",
-    "kl.mean()",
-    "kl",
-    "You return a number for each image. First the mean over the batch, then the maximum: a scalar.",
-)
+free_bits_total.edits("""
+per_image: `kl.mean().clamp(min=floor)` → `kl.clamp(min=floor).mean()`
+    You take the maximum for each image and then the mean. The mean comes first: the floor is for the batch, and an image
+    may lie below it.
+sum_over_the_batch: `kl.mean()` → `kl.sum()`
+    You sum over the images. The floor is compared with the batch *mean* of the KL.
+minimum: `clamp(min=floor)` → `clamp(max=floor)`
+    That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)
+subtracted: `.clamp(min=floor)` → `.sub(floor).clamp(min=0)`
+    You return max(KL − λ, 0). It has the same gradient, but it is λ too small: the term is max(KL, λ).
+added: `.clamp(min=floor)` → ` + floor`
+    You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.
+detached: `kl.mean()` → `kl.mean().detach()`
+    The value is right, but no gradient comes back, above the floor neither. Leave out .item(), .detach() and no_grad.
+not_reduced: `kl.mean()` → `kl`
+    You return a number for each image. First the mean over the batch, then the maximum: a scalar.
+""")
 
 
 @free_bits_total.mistake(
@@ -269,79 +201,37 @@ def by_where_in_float64(kl, floor):
 # --- free_bits ----------------------------------------------------------------------------------------------------------------
 
 free_bits = Exercise("free_bits")
-free_bits.edited(
-    "per_image",
-    "kl_per_dim.mean(0).clamp(min=floor).sum()",
-    "kl_per_dim.clamp(min=floor).mean(0).sum()",
-    "You take the maximum for each image and then the mean. The mean over the batch comes first: the floor asks whether the *dimension* "
-    "is in use, and a single image may need less.",
-)
-free_bits.edited(
-    "one_floor_for_all",
-    ".clamp(min=floor).sum()",
-    ".sum().clamp(min=floor)",
-    "You take the maximum after the sum over the dimensions: one floor for all of them together. Each dimension has a floor of its own.",
-)
-free_bits.edited(
-    "one_large_floor_for_all",
-    ".clamp(min=floor).sum()",
-    ".sum().clamp(min=floor * kl_per_dim.shape[1])",
-    "You compare the sum over the dimensions with D · λ. Then one dimension may fill the whole allowance. Compare each dimension with λ, and sum then.",
-)
-free_bits.edited(
-    "per_image_after_the_sum",
-    "kl_per_dim.mean(0).clamp(min=floor).sum()",
-    "kl_per_dim.sum(1).clamp(min=floor).mean()",
-    "You sum over the dimensions first, and take the maximum for each image. The order is: mean over the batch, maximum, sum over the dimensions.",
-)
-free_bits.edited(
-    "mean_over_dimensions",
-    ".clamp(min=floor).sum()",
-    ".clamp(min=floor).mean()",
-    "You average over the dimensions. The KL of independent dimensions adds up: sum.",
-)
-free_bits.edited(
-    "sum_over_the_batch",
-    "kl_per_dim.mean(0)",
-    "kl_per_dim.sum(0)",
-    "You sum over the images. The floor is compared with the *mean* over the batch, or it would depend on the batch size.",
-)
-free_bits.edited(
-    "wrong_axis",
-    "kl_per_dim.mean(0)",
-    "kl_per_dim.mean(1)",
-    "You average over the dimensions of each image. Average over the images, the first index, of each dimension.",
-)
-free_bits.edited(
-    "minimum",
-    "clamp(min=floor)",
-    "clamp(max=floor)",
-    "That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)",
-)
-free_bits.edited(
-    "subtracted",
-    ".clamp(min=floor)",
-    ".sub(floor).clamp(min=0)",
-    "You return the sum of max(KL − λ, 0). It has the same gradient, but it is D · λ too small: the term is max(KL, λ).",
-)
-free_bits.edited(
-    "added",
-    ".clamp(min=floor)",
-    ".add(floor)",
-    "You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.",
-)
-free_bits.edited(
-    "detached",
-    "kl_per_dim.mean(0)",
-    "kl_per_dim.detach().mean(0)",
-    "The value is right, but no gradient comes back from the dimensions above the floor. Leave out .item(), .detach() and no_grad.",
-)
-free_bits.edited(
-    "not_summed",
-    ".clamp(min=floor).sum()",
-    ".clamp(min=floor)",
-    "You return a number for each dimension. Sum them: a scalar.",
-)
+free_bits.edits("""
+per_image: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.clamp(min=floor).mean(0).sum()`
+    You take the maximum for each image and then the mean. The mean over the batch comes first: the floor asks whether
+    the *dimension* is in use, and a single image may need less.
+one_floor_for_all: `.clamp(min=floor).sum()` → `.sum().clamp(min=floor)`
+    You take the maximum after the sum over the dimensions: one floor for all of them together. Each dimension has a
+    floor of its own.
+one_large_floor_for_all: `.clamp(min=floor).sum()` → `.sum().clamp(min=floor * kl_per_dim.shape[1])`
+    You compare the sum over the dimensions with D · λ. Then one dimension may fill the whole allowance. Compare each
+    dimension with λ, and sum then.
+per_image_after_the_sum: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.sum(1).clamp(min=floor).mean()`
+    You sum over the dimensions first, and take the maximum for each image. The order is: mean over the batch, maximum,
+    sum over the dimensions.
+mean_over_dimensions: `.clamp(min=floor).sum()` → `.clamp(min=floor).mean()`
+    You average over the dimensions. The KL of independent dimensions adds up: sum.
+sum_over_the_batch: `kl_per_dim.mean(0)` → `kl_per_dim.sum(0)`
+    You sum over the images. The floor is compared with the *mean* over the batch, or it would depend on the batch size.
+wrong_axis: `kl_per_dim.mean(0)` → `kl_per_dim.mean(1)`
+    You average over the dimensions of each image. Average over the images, the first index, of each dimension.
+minimum: `clamp(min=floor)` → `clamp(max=floor)`
+    That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)
+subtracted: `.clamp(min=floor)` → `.sub(floor).clamp(min=0)`
+    You return the sum of max(KL − λ, 0). It has the same gradient, but it is D · λ too small: the term is max(KL, λ).
+added: `.clamp(min=floor)` → `.add(floor)`
+    You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.
+detached: `kl_per_dim.mean(0)` → `kl_per_dim.detach().mean(0)`
+    The value is right, but no gradient comes back from the dimensions above the floor. Leave out .item(), .detach() and
+    no_grad.
+not_summed: `.clamp(min=floor).sum()` → `.clamp(min=floor)`
+    You return a number for each dimension. Sum them: a scalar.
+""")
 
 
 @free_bits.mistake("Dimensions below the floor count as 0 in your sum. The maximum of KL and λ is λ there.")
@@ -390,72 +280,35 @@ def by_mask(kl_per_dim, floor):
 # --- active_units -------------------------------------------------------------------------------------------------------------
 
 active_units = Exercise("active_units")
-active_units.edited(
-    "standard_deviation",
-    "mu.var(dim=0)",
-    "mu.std(dim=0)",
-    "You compare a standard deviation with the threshold. It is a variance that must exceed it: 0.01 is a standard deviation of 0.1.",
-)
-active_units.edited(
-    "mean_square",
-    "mu.var(dim=0)",
-    "mu.square().mean(dim=0)",
-    "You measure how large mu is (its mean square, or something like it), not how much it varies. A dimension that says 3 for every image is large, and says nothing: subtract the mean first. (`.var` does.)",
-)
-active_units.edited(
-    "over_the_dimensions",
-    "mu.var(dim=0)",
-    "mu.var(dim=1)",
-    "You took the variance over the dimensions of each image, and counted images. The variance goes over the images, the first index.",
-)
-active_units.edited(
-    "counts_the_inactive",
-    "> threshold",
-    "<= threshold",
-    "You count the dimensions that have collapsed. Active are those above the threshold.",
-)
-active_units.edited(
-    "threshold_ignored",
-    "> threshold",
-    "> 0.01",
-    "You compare with 0.01 whatever `threshold` says.",
-)
-active_units.edited(
-    "not_zero",
-    "> threshold",
-    "> 1e-12",
-    "You count every dimension whose variance is not zero. After training none is exactly zero: compare with the threshold.",
-)
-active_units.edited(
-    "share",
-    "int((mu.var(dim=0) > threshold).sum())",
-    "float((mu.var(dim=0) > threshold).float().mean())",
-    "You return the share of the dimensions. Return how many there are.",
-)
-active_units.edited(
-    "mask",
-    "int((mu.var(dim=0) > threshold).sum())",
-    "mu.var(dim=0) > threshold",
-    "You return a truth value for each dimension. Count them: `.sum()`.",
-)
-active_units.edited(
-    "all_entries",
-    "mu.var(dim=0) > threshold",
-    "(mu - mu.mean(0)).square() > threshold",
-    "You count single entries of the table. First the mean of the squares over the images: one number for each dimension.",
-)
-active_units.edited(
-    "sum_of_squares",
-    "mu.var(dim=0)",
-    "(mu - mu.mean(0)).square().sum(0)",
-    "You add up the squared deviations and don't divide by the number of images, so that more images make more active units.",
-)
-active_units.edited(
-    "one_mean_for_all",
-    "mu.var(dim=0)",
-    "(mu - mu.mean()).square().mean(0)",
-    "You subtract one mean, of all dimensions together. Each dimension has its own: `mu.mean(dim=0)`.",
-)
+active_units.edits("""
+standard_deviation: `mu.var(dim=0)` → `mu.std(dim=0)`
+    You compare a standard deviation with the threshold. It is a variance that must exceed it: 0.01 is a standard
+    deviation of 0.1.
+mean_square: `mu.var(dim=0)` → `mu.square().mean(dim=0)`
+    You measure how large mu is (its mean square, or something like it), not how much it varies. A dimension that says 3
+    for every image is large, and says nothing: subtract the mean first. (`.var` does.)
+over_the_dimensions: `mu.var(dim=0)` → `mu.var(dim=1)`
+    You took the variance over the dimensions of each image, and counted images. The variance goes over the images, the
+    first index.
+counts_the_inactive: `> threshold` → `<= threshold`
+    You count the dimensions that have collapsed. Active are those above the threshold.
+threshold_ignored: `> threshold` → `> 0.01`
+    You compare with 0.01 whatever `threshold` says.
+not_zero: `> threshold` → `> 1e-12`
+    You count every dimension whose variance is not zero. After training none is exactly zero: compare with the
+    threshold.
+share: `int((mu.var(dim=0) > threshold).sum())` → `float((mu.var(dim=0) > threshold).float().mean())`
+    You return the share of the dimensions. Return how many there are.
+mask: `int((mu.var(dim=0) > threshold).sum())` → `mu.var(dim=0) > threshold`
+    You return a truth value for each dimension. Count them: `.sum()`.
+all_entries: `mu.var(dim=0) > threshold` → `(mu - mu.mean(0)).square() > threshold`
+    You count single entries of the table. First the mean of the squares over the images: one number for each dimension.
+sum_of_squares: `mu.var(dim=0)` → `(mu - mu.mean(0)).square().sum(0)`
+    You add up the squared deviations and don't divide by the number of images, so that more images make more active
+    units.
+one_mean_for_all: `mu.var(dim=0)` → `(mu - mu.mean()).square().mean(0)`
+    You subtract one mean, of all dimensions together. Each dimension has its own: `mu.mean(dim=0)`.
+""")
 
 
 @active_units.variant
@@ -481,66 +334,30 @@ def by_a_loop(mu, threshold=0.01):
 # --- mutual_information -------------------------------------------------------------------------------------------------------
 
 mutual_information = Exercise("mutual_information")
-mutual_information.edited(
-    "no_log_n",
-    " - math.log(len(z))",
-    "",
-    "log N is missing: the aggregate posterior is the *mean* of the N densities, not their sum. One image alone must give 0.",
-)
-mutual_information.edited(
-    "log_n_added",
-    "- math.log(len(z))",
-    "+ math.log(len(z))",
-    "log N has the wrong sign: the log of a mean is logsumexp *minus* log N. One image alone must give 0.",
-)
-mutual_information.edited(
-    "summed_over_the_batch",
-    "(own - aggregate).mean()",
-    "(own - aggregate).sum()",
-    "You sum over the N samples. The estimate is their mean, in nats per image.",
-)
-mutual_information.edited(
-    "over_the_samples",
-    "log_q.logsumexp(dim=1)",
-    "log_q.logsumexp(dim=0)",
-    "Your sum inside the log goes over the samples under *one* image's posterior. It goes over the posteriors of all images, for one sample.",
-)
-mutual_information.edited(
-    "at_the_means",
-    "z[:, None]",
-    "mu[:, None]",
-    "You evaluate the densities at the means. They are evaluated at the samples z.",
-)
-mutual_information.edited(
-    "variance_as_std",
-    "(0.5 * logvar).exp()",
-    "logvar.exp()",
-    "You hand Normal the variance. It wants the standard deviation, exp(½ logvar).",
-)
-mutual_information.edited(
-    "mean_over_dimensions",
-    ".sum(2)",
-    ".mean(2)",
-    "You average the log-densities over the dimensions. The log-density of independent dimensions is the sum of theirs.",
-)
-mutual_information.edited(
-    "in_bits",
-    "(own - aggregate).mean()",
-    "(own - aggregate).mean() / math.log(2)",
-    "That is in bits. The course counts in nats.",
-)
-mutual_information.edited(
-    "sign",
-    "(own - aggregate)",
-    "(aggregate - own)",
-    "The sign is the wrong way round: log q(z | x), the larger one, minus the log of the mean.",
-)
-mutual_information.edited(
-    "aggregate_missing",
-    "(own - aggregate)",
-    "own",
-    "You return the mean of log q(zₙ | xₙ) alone. Subtract the log of the aggregate posterior at the same z.",
-)
+mutual_information.edits("""
+no_log_n: ` - math.log(len(z))` → ``
+    log N is missing: the aggregate posterior is the *mean* of the N densities, not their sum. One image alone must give
+    0.
+log_n_added: `- math.log(len(z))` → `+ math.log(len(z))`
+    log N has the wrong sign: the log of a mean is logsumexp *minus* log N. One image alone must give 0.
+summed_over_the_batch: `(own - aggregate).mean()` → `(own - aggregate).sum()`
+    You sum over the N samples. The estimate is their mean, in nats per image.
+over_the_samples: `log_q.logsumexp(dim=1)` → `log_q.logsumexp(dim=0)`
+    Your sum inside the log goes over the samples under *one* image's posterior. It goes over the posteriors of all
+    images, for one sample.
+at_the_means: `z[:, None]` → `mu[:, None]`
+    You evaluate the densities at the means. They are evaluated at the samples z.
+variance_as_std: `(0.5 * logvar).exp()` → `logvar.exp()`
+    You hand Normal the variance. It wants the standard deviation, exp(½ logvar).
+mean_over_dimensions: `.sum(2)` → `.mean(2)`
+    You average the log-densities over the dimensions. The log-density of independent dimensions is the sum of theirs.
+in_bits: `(own - aggregate).mean()` → `(own - aggregate).mean() / math.log(2)`
+    That is in bits. The course counts in nats.
+sign: `(own - aggregate)` → `(aggregate - own)`
+    The sign is the wrong way round: log q(z | x), the larger one, minus the log of the mean.
+aggregate_missing: `(own - aggregate)` → `own`
+    You return the mean of log q(zₙ | xₙ) alone. Subtract the log of the aggregate posterior at the same z.
+""")
 
 
 @mutual_information.mistake(
@@ -623,48 +440,23 @@ def images_first(mu, logvar, z):
 # --- predict_active_dims ------------------------------------------------------------------------------------------------------
 
 predict_active_dims = Exercise("predict_active_dims")
-predict_active_dims.edited(
-    "against_the_standard_deviation",
-    "> sigma2",
-    "> sigma2**0.5",
-    "You compare variances with σ. An eigenvalue of a covariance matrix is a variance: compare it with σ², as it comes.",
-)
-predict_active_dims.edited(
-    "root_of_the_eigenvalues",
-    "eigenvalues > sigma2",
-    "eigenvalues.clamp(min=0).sqrt() > sigma2",
-    "You took the root of the eigenvalues, or squared `sigma2`, which comes to the same. Both are variances as they come: compare them as they are.",
-)
-predict_active_dims.edited(
-    "counts_the_collapsed",
-    "> sigma2",
-    "< sigma2",
-    "You count the dimensions that collapse. Active are those that vary more than the noise.",
-)
-predict_active_dims.edited(
-    "against_one",
-    "> sigma2",
-    "> 1",
-    "You compare with the variance of the prior, 1. What counts is the variance of the decoder, σ².",
-)
-predict_active_dims.edited(
-    "positive_ones",
-    "> sigma2",
-    "> 0",
-    "You count all directions in which the data vary at all. Those that vary less than σ² collapse, too.",
-)
-predict_active_dims.edited(
-    "mask",
-    "int((eigenvalues > sigma2).sum())",
-    "eigenvalues > sigma2",
-    "You return a truth value for each eigenvalue. Count them: `.sum()`.",
-)
-predict_active_dims.edited(
-    "twice_the_noise",
-    "> sigma2",
-    "> 2 * sigma2",
-    "You ask for w² > σ², that is λ > 2 σ². A dimension is active as soon as w² = λ − σ² is above 0.",
-)
+predict_active_dims.edits("""
+against_the_standard_deviation: `> sigma2` → `> sigma2**0.5`
+    You compare variances with σ. An eigenvalue of a covariance matrix is a variance: compare it with σ², as it comes.
+root_of_the_eigenvalues: `eigenvalues > sigma2` → `eigenvalues.clamp(min=0).sqrt() > sigma2`
+    You took the root of the eigenvalues, or squared `sigma2`, which comes to the same. Both are variances as they come:
+    compare them as they are.
+counts_the_collapsed: `> sigma2` → `< sigma2`
+    You count the dimensions that collapse. Active are those that vary more than the noise.
+against_one: `> sigma2` → `> 1`
+    You compare with the variance of the prior, 1. What counts is the variance of the decoder, σ².
+positive_ones: `> sigma2` → `> 0`
+    You count all directions in which the data vary at all. Those that vary less than σ² collapse, too.
+mask: `int((eigenvalues > sigma2).sum())` → `eigenvalues > sigma2`
+    You return a truth value for each eigenvalue. Count them: `.sum()`.
+twice_the_noise: `> sigma2` → `> 2 * sigma2`
+    You ask for w² > σ², that is λ > 2 σ². A dimension is active as soon as w² = λ − σ² is above 0.
+""")
 
 
 @predict_active_dims.mistake("You stop at the first eigenvalue below σ². They come in any order: look at all of them.")
@@ -697,33 +489,23 @@ def by_sorting(eigenvalues, sigma2):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_floor_gradient = Exercise("predict_floor_gradient")
-predict_floor_gradient.wrong_choice(
-    "pushes_up",
-    "a",
-    "Below the floor the term is the constant λ. What is the derivative of a constant? Nothing is pushed up; it is only not pressed down.",
-)
-predict_floor_gradient.wrong_choice(
-    "pushes_down",
-    "c",
-    "That is what the KL itself would do. Here λ is the larger of the two, and the KL does not appear in the value at all.",
-)
+predict_floor_gradient.wrong_choices("""
+pushes_up: a
+    Below the floor the term is the constant λ. What is the derivative of a constant? Nothing is pushed up; it is only
+    not pressed down.
+pushes_down: c
+    That is what the KL itself would do. Here λ is the larger of the two, and the KL does not appear in the value at all.
+""")
 
 predict_floor_kl = Exercise("predict_floor_kl")
-predict_floor_kl.wrong_choice(
-    "one_dimension",
-    0.25,
-    "That is what one dimension may carry for nothing. There are eight.",
-)
-predict_floor_kl.wrong_choice(
-    "nothing",
-    0.0,
-    "Up to the floor, the KL costs nothing. Even a little help in drawing the image is worth having at that price.",
-)
-predict_floor_kl.wrong_choice(
-    "a_nat_each",
-    8.0,
-    "That would be a nat in each dimension. Beyond 0.25 nats each, the code has to be paid.",
-)
+predict_floor_kl.wrong_choices("""
+one_dimension: 0.25
+    That is what one dimension may carry for nothing. There are eight.
+nothing: 0.0
+    Up to the floor, the KL costs nothing. Even a little help in drawing the image is worth having at that price.
+a_nat_each: 8.0
+    That would be a nat in each dimension. Beyond 0.25 nats each, the code has to be paid.
+""")
 predict_floor_kl.wrong_choice(
     "shared_out",
     0.25 / 8,
@@ -731,52 +513,42 @@ predict_floor_kl.wrong_choice(
 )
 
 predict_information_ceiling = Exercise("predict_information_ceiling")
-predict_information_ceiling.wrong_choice(
-    "the_number_of_images",
-    100.0,
-    "Take the logarithm: to tell 100 images apart takes log 100 nats.",
-)
+predict_information_ceiling.wrong_choices("""
+the_number_of_images: 100.0
+    Take the logarithm: to tell 100 images apart takes log 100 nats.
+""")
 predict_information_ceiling.wrong_choice(
     "in_bits",
     math.log2(100),
     "That is in bits. The natural logarithm gives nats.",
 )
-predict_information_ceiling.wrong_choice(
-    "decimal",
-    2.0,
-    "That is the decimal logarithm. Nats need the natural one.",
-)
+predict_information_ceiling.wrong_choices("""
+decimal: 2.0
+    That is the decimal logarithm. Nats need the natural one.
+""")
 predict_information_ceiling.wrong_choice(
     "without_end",
     math.inf,
     "However narrow the posteriors, the sum contains the image's own density, divided by N = 100. What is left of the ratio?",
 )
-predict_information_ceiling.wrong_choice(
-    "nothing",
-    0.0,
-    "That is the answer when all posteriors are the same. Here each sample fits one image only.",
-)
+predict_information_ceiling.wrong_choices("""
+nothing: 0.0
+    That is the answer when all posteriors are the same. Here each sample fits one image only.
+""")
 
 predict_collapsed_loss = Exercise("predict_collapsed_loss")
-predict_collapsed_loss.wrong_choice(
-    "much_worse",
-    "a",
-    "It has lost its code, but not the price that it paid for it. And this decoder describes digits well on its own.",
-)
-predict_collapsed_loss.wrong_choice(
-    "much_better",
-    "c",
-    "It saves the KL, but the other model does not pay it for nothing: its code lowers the reconstruction loss by about as much.",
-)
+predict_collapsed_loss.wrong_choices("""
+much_worse: a
+    It has lost its code, but not the price that it paid for it. And this decoder describes digits well on its own.
+much_better: c
+    It saves the KL, but the other model does not pay it for nothing: its code lowers the reconstruction loss by about as
+    much.
+""")
 
 predict_variance = Exercise("predict_variance")
-predict_variance.wrong_choice(
-    "rises",
-    "b",
-    "With a larger σ² the decoder explains more of the variation as noise. What noise explains needs no code.",
-)
-predict_variance.wrong_choice(
-    "never_changes",
-    "c",
-    "The eigenvalues are a property of the data. But what they are compared with is the decoder's.",
-)
+predict_variance.wrong_choices("""
+rises: b
+    With a larger σ² the decoder explains more of the variation as noise. What noise explains needs no code.
+never_changes: c
+    The eigenvalues are a property of the data. But what they are compared with is the decoder's.
+""")

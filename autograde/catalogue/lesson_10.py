@@ -12,45 +12,24 @@ from . import Exercise, reference
 # --- beta_vae_loss ------------------------------------------------------------------------------------------------------------
 
 beta_vae_loss = Exercise("beta_vae_loss")
-beta_vae_loss.edited(
-    "beta_on_the_reconstruction",
-    "recon + beta * kl",
-    "beta * recon + kl",
-    "β weighs the reconstruction. It is the price of a nat of code: it belongs to the KL.",
-)
-beta_vae_loss.edited(
-    "beta_on_both",
-    "recon + beta * kl",
-    "beta * (recon + kl)",
-    "β multiplies both terms, which changes nothing but the scale.",
-)
-beta_vae_loss.edited(
-    "no_beta", "beta * kl", "kl", "β is not used: this is the negative ELBO. Does it do anything when you change beta?"
-)
-beta_vae_loss.edited(
-    "one_over_beta", "beta * kl", "kl / max(beta, 1e-3)", "You divide by β. A larger β makes a nat of code dearer: multiply."
-)
-beta_vae_loss.edited(
-    "sum_over_the_batch",
-    ".mean()",
-    ".sum()",
-    "This is the sum over the batch. Take the mean: it must not depend on the batch size.",
-)
-beta_vae_loss.edited(
-    "no_reduction", ".mean()", "", "This is one number for each image. Training minimises one for the batch: take the mean."
-)
-beta_vae_loss.edited(
-    "wrong_sign",
-    "recon + beta * kl",
-    "recon - beta * kl",
-    "Your loss falls when the KL grows. Both terms are costs, and add up.",
-)
-beta_vae_loss.edited(
-    "mean_of_one_term",
-    "(recon + beta * kl).mean()",
-    "recon.mean() + beta * kl.sum()",
-    "You take the mean of one term and the sum of the other. Then the real weight of the KL is β times the batch size.",
-)
+beta_vae_loss.edits("""
+beta_on_the_reconstruction: `recon + beta * kl` → `beta * recon + kl`
+    β weighs the reconstruction. It is the price of a nat of code: it belongs to the KL.
+beta_on_both: `recon + beta * kl` → `beta * (recon + kl)`
+    β multiplies both terms, which changes nothing but the scale.
+no_beta: `beta * kl` → `kl`
+    β is not used: this is the negative ELBO. Does it do anything when you change beta?
+one_over_beta: `beta * kl` → `kl / max(beta, 1e-3)`
+    You divide by β. A larger β makes a nat of code dearer: multiply.
+sum_over_the_batch: `.mean()` → `.sum()`
+    This is the sum over the batch. Take the mean: it must not depend on the batch size.
+no_reduction: `.mean()` → ``
+    This is one number for each image. Training minimises one for the batch: take the mean.
+wrong_sign: `recon + beta * kl` → `recon - beta * kl`
+    Your loss falls when the KL grows. Both terms are costs, and add up.
+mean_of_one_term: `(recon + beta * kl).mean()` → `recon.mean() + beta * kl.sum()`
+    You take the mean of one term and the sum of the other. Then the real weight of the KL is β times the batch size.
+""")
 
 
 @beta_vae_loss.variant
@@ -75,62 +54,30 @@ def by_loop_in_float64(recon, kl, beta):
 # --- capacity_loss ------------------------------------------------------------------------------------------------------------
 
 capacity_loss = Exercise("capacity_loss")
-_PENALTY = "(kl.mean() - capacity).abs()"
-capacity_loss.edited(
-    "bars_around_every_image",
-    _PENALTY,
-    "(kl - capacity).abs().mean()",
-    "You hold every single image at C nats: the bars are around each KL. Take the batch mean of the KL first, then the absolute value.",
-)
-capacity_loss.edited(
-    "no_absolute_value",
-    ".abs()",
-    "",
-    "The absolute value is missing. Without it the capacity is only a constant, and the loss that of a β-VAE with β = γ.",
-)
-capacity_loss.edited(
-    "squared",
-    ".abs()",
-    ".square()",
-    "You square the distance to the capacity. The paper takes its absolute value.",
-)
-capacity_loss.edited(
-    "only_from_above",
-    ".abs()",
-    ".clamp(min=0)",
-    "Below the capacity you charge nothing. The absolute value presses from both sides: a code that is too short costs as well.",
-)
-capacity_loss.edited(
-    "only_from_below",
-    _PENALTY,
-    "(capacity - kl.mean()).clamp(min=0)",
-    "Above the capacity you charge nothing. The absolute value presses from both sides.",
-)
-capacity_loss.edited("no_gamma", "gamma * ", "", "γ is not used. It multiplies the distance of the KL from the capacity.")
-capacity_loss.edited(
-    "no_capacity",
-    "kl.mean() - capacity",
-    "kl.mean()",
-    "The capacity is not used. Subtract it from the mean KL.",
-)
-capacity_loss.edited(
-    "sum_of_the_kl",
-    "kl.mean()",
-    "kl.sum()",
-    "You compare the sum of the KLs over the batch with the capacity. The capacity is for one image: take the mean.",
-)
-capacity_loss.edited(
-    "sum_of_the_reconstruction",
-    "recon.mean()",
-    "recon.sum()",
-    "The reconstruction is summed over the batch. Take its mean, as for the KL.",
-)
-capacity_loss.edited(
-    "gamma_on_everything",
-    "recon.mean() + gamma * (kl.mean() - capacity).abs()",
-    "gamma * (recon.mean() + (kl.mean() - capacity).abs())",
-    "γ multiplies the reconstruction, too. It belongs to the distance from the capacity alone.",
-)
+capacity_loss.edits("""
+bars_around_every_image: `(kl.mean() - capacity).abs()` → `(kl - capacity).abs().mean()`
+    You hold every single image at C nats: the bars are around each KL. Take the batch mean of the KL first, then the
+    absolute value.
+no_absolute_value: `.abs()` → ``
+    The absolute value is missing. Without it the capacity is only a constant, and the loss that of a β-VAE with β = γ.
+squared: `.abs()` → `.square()`
+    You square the distance to the capacity. The paper takes its absolute value.
+only_from_above: `.abs()` → `.clamp(min=0)`
+    Below the capacity you charge nothing. The absolute value presses from both sides: a code that is too short costs as
+    well.
+only_from_below: `(kl.mean() - capacity).abs()` → `(capacity - kl.mean()).clamp(min=0)`
+    Above the capacity you charge nothing. The absolute value presses from both sides.
+no_gamma: `gamma * ` → ``
+    γ is not used. It multiplies the distance of the KL from the capacity.
+no_capacity: `kl.mean() - capacity` → `kl.mean()`
+    The capacity is not used. Subtract it from the mean KL.
+sum_of_the_kl: `kl.mean()` → `kl.sum()`
+    You compare the sum of the KLs over the batch with the capacity. The capacity is for one image: take the mean.
+sum_of_the_reconstruction: `recon.mean()` → `recon.sum()`
+    The reconstruction is summed over the batch. Take its mean, as for the KL.
+gamma_on_everything: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `gamma * (recon.mean() + (kl.mean() - capacity).abs())`
+    γ multiplies the reconstruction, too. It belongs to the distance from the capacity alone.
+""")
 
 
 @capacity_loss.variant
@@ -160,66 +107,31 @@ def per_image_and_then_the_mean(recon, kl, capacity, gamma):
 # --- rate_distortion ----------------------------------------------------------------------------------------------------------
 
 rate_distortion = Exercise("rate_distortion")
-rate_distortion.edited(
-    "swapped",
-    "return rate, distortion",
-    "return distortion, rate",
-    "The two have changed places. The rate is the KL, and comes first.",
-)
-rate_distortion.edited(
-    "sums_over_images",
-    "kl_per_dim(mu, logvar).sum(1).mean()\n    distortion = reconstruction_loss(x, logits).mean()",
-    "kl_per_dim(mu, logvar).sum()\n    distortion = reconstruction_loss(x, logits).sum()",
-    "These are sums over all images. Each is a mean: nats per image.",
-)
-rate_distortion.edited(
-    "mean_over_dimensions",
-    ".sum(1).mean()",
-    ".mean()",
-    "Your rate is a mean over the latent dimensions, too. An image's KL is their sum; only the images are averaged.",
-)
-rate_distortion.edited(
-    "one_number_for_each_image",
-    "kl_per_dim(mu, logvar).sum(1).mean()\n    distortion = reconstruction_loss(x, logits).mean()",
-    "kl_per_dim(mu, logvar).sum(1)\n    distortion = reconstruction_loss(x, logits)",
-    "You return a number for each image. Rate and distortion are averages over the images.",
-)
-rate_distortion.edited(
-    "mean_over_pixels",
-    "reconstruction_loss(x, logits).mean()",
-    "F.binary_cross_entropy_with_logits(logits, x)",
-    "Your distortion is a mean over the pixels. The log-probabilities of an image's pixels add up; only the images are averaged.",
-)
-rate_distortion.edited(
-    "log_likelihood",
-    "reconstruction_loss(x, logits).mean()",
-    "-reconstruction_loss(x, logits).mean()",
-    "Your distortion is log p(x | z), and negative. It is a cost: −log p(x | z).",
-)
-rate_distortion.edited(
-    "noise_not_used",
-    "logits, mu, logvar = vae(x, eps)",
-    "logits, mu, logvar = vae(x, 0 * eps)",
-    "You decode mu itself. The distortion is that of a sample, z = mu + σ · eps: a decoder that never meets the noise looks better than it is.",
-)
-rate_distortion.edited(
-    "noise_of_its_own",
-    "vae(x, eps)",
-    "vae(x)",
-    "The noise is drawn anew. Use the `eps` that is passed in, so that two models can be compared with the same noise.",
-)
-rate_distortion.edited(
-    "includes_the_rate",
-    "reconstruction_loss(x, logits).mean()",
-    "reconstruction_loss(x, logits).mean() + rate",
-    "Your second number is the negative ELBO, R + D. The distortion is the reconstruction loss alone.",
-)
-rate_distortion.edited(
-    "squared_error",
-    "reconstruction_loss(x, logits).mean()",
-    "0.5 * (x - logits.sigmoid()).square().flatten(1).sum(1).mean()",
-    "Your distortion is half the squared error, which belongs to Gaussian pixels. Here pixels are coins: binary cross-entropy.",
-)
+rate_distortion.edits("""
+swapped: `return rate, distortion` → `return distortion, rate`
+    The two have changed places. The rate is the KL, and comes first.
+sums_over_images: `kl_per_dim(mu, logvar).sum(1).mean()\n    distortion = reconstruction_loss(x, logits).mean()` → `kl_per_dim(mu, logvar).sum()\n    distortion = reconstruction_loss(x, logits).sum()`
+    These are sums over all images. Each is a mean: nats per image.
+mean_over_dimensions: `.sum(1).mean()` → `.mean()`
+    Your rate is a mean over the latent dimensions, too. An image's KL is their sum; only the images are averaged.
+one_number_for_each_image: `kl_per_dim(mu, logvar).sum(1).mean()\n    distortion = reconstruction_loss(x, logits).mean()` → `kl_per_dim(mu, logvar).sum(1)\n    distortion = reconstruction_loss(x, logits)`
+    You return a number for each image. Rate and distortion are averages over the images.
+mean_over_pixels: `reconstruction_loss(x, logits).mean()` → `F.binary_cross_entropy_with_logits(logits, x)`
+    Your distortion is a mean over the pixels. The log-probabilities of an image's pixels add up; only the images are
+    averaged.
+log_likelihood: `reconstruction_loss(x, logits).mean()` → `-reconstruction_loss(x, logits).mean()`
+    Your distortion is log p(x | z), and negative. It is a cost: −log p(x | z).
+noise_not_used: `logits, mu, logvar = vae(x, eps)` → `logits, mu, logvar = vae(x, 0 * eps)`
+    You decode mu itself. The distortion is that of a sample, z = mu + σ · eps: a decoder that never meets the noise
+    looks better than it is.
+noise_of_its_own: `vae(x, eps)` → `vae(x)`
+    The noise is drawn anew. Use the `eps` that is passed in, so that two models can be compared with the same noise.
+includes_the_rate: `reconstruction_loss(x, logits).mean()` → `reconstruction_loss(x, logits).mean() + rate`
+    Your second number is the negative ELBO, R + D. The distortion is the reconstruction loss alone.
+squared_error: `reconstruction_loss(x, logits).mean()` → `0.5 * (x - logits.sigmoid()).square().flatten(1).sum(1).mean()`
+    Your distortion is half the squared error, which belongs to Gaussian pixels. Here pixels are coins: binary
+    cross-entropy.
+""")
 
 
 @rate_distortion.mistake(
@@ -276,54 +188,27 @@ def by_softplus_and_numpy(vae, x, eps):
 # --- discretize ---------------------------------------------------------------------------------------------------------------
 
 discretize = Exercise("discretize")
-discretize.edited(
-    "maximum_one_too_many",
-    ".clamp(0, bins - 1)",
-    "",
-    "The largest value gets bin number `bins`, which does not exist: the bins are 0 to bins − 1. Clamp it to the last.",
-)
-discretize.edited(
-    "maximum_in_the_first_bin",
-    ".clamp(0, bins - 1)",
-    " % bins",
-    "The largest value wraps around into bin 0. It belongs to the last bin.",
-)
-discretize.edited(
-    "one_range_for_all",
-    "codes.amin(dim=0), codes.amax(dim=0)",
-    "codes.amin(), codes.amax()",
-    "All dimensions share one range. A dimension with small values then falls into one or two bins: take the minimum and maximum of each, dim=0.",
-)
-discretize.edited(
-    "range_of_each_row",
-    "codes.amin(dim=0), codes.amax(dim=0)",
-    "codes.amin(dim=1, keepdim=True), codes.amax(dim=1, keepdim=True)",
-    "You take the range of each row. The range is that of a dimension, over all rows: dim=0.",
-)
-discretize.edited(
-    "rounded_to_the_nearest",
-    "((codes - low) / width).floor()",
-    "((codes - low) / width * (bins - 1) / bins).round()",
-    "You round to the nearest of `bins` places. Then the first and the last bin are half as wide as the others: cut into equal pieces, and round down.",
-)
-discretize.edited(
-    "one_bin_too_few",
-    "(high - low) / bins",
-    "(high - low) / (bins - 1)",
-    "You cut the range into bins − 1 pieces, and only the maximum itself lies in the last. `bins` pieces have bins + 1 borders.",
-)
-discretize.edited(
-    "counted_from_one",
-    ".clamp(0, bins - 1)",
-    ".clamp(0, bins - 1) + 1",
-    "Your bins are counted from 1. They are counted from 0.",
-)
-discretize.edited(
-    "always_twenty",
-    "(high - low) / bins",
-    "(high - low) / 20",
-    "You always cut into 20 pieces. 20 is only what `bins` is where nobody says otherwise.",
-)
+discretize.edits("""
+maximum_one_too_many: `.clamp(0, bins - 1)` → ``
+    The largest value gets bin number `bins`, which does not exist: the bins are 0 to bins − 1. Clamp it to the last.
+maximum_in_the_first_bin: `.clamp(0, bins - 1)` → ` % bins`
+    The largest value wraps around into bin 0. It belongs to the last bin.
+one_range_for_all: `codes.amin(dim=0), codes.amax(dim=0)` → `codes.amin(), codes.amax()`
+    All dimensions share one range. A dimension with small values then falls into one or two bins: take the minimum and
+    maximum of each, dim=0.
+range_of_each_row: `codes.amin(dim=0), codes.amax(dim=0)` → `codes.amin(dim=1, keepdim=True), codes.amax(dim=1, keepdim=True)`
+    You take the range of each row. The range is that of a dimension, over all rows: dim=0.
+rounded_to_the_nearest: `((codes - low) / width).floor()` → `((codes - low) / width * (bins - 1) / bins).round()`
+    You round to the nearest of `bins` places. Then the first and the last bin are half as wide as the others: cut into
+    equal pieces, and round down.
+one_bin_too_few: `(high - low) / bins` → `(high - low) / (bins - 1)`
+    You cut the range into bins − 1 pieces, and only the maximum itself lies in the last. `bins` pieces have bins + 1
+    borders.
+counted_from_one: `.clamp(0, bins - 1)` → `.clamp(0, bins - 1) + 1`
+    Your bins are counted from 1. They are counted from 0.
+always_twenty: `(high - low) / bins` → `(high - low) / 20`
+    You always cut into 20 pieces. 20 is only what `bins` is where nobody says otherwise.
+""")
 
 
 @discretize.mistake(
@@ -386,73 +271,30 @@ def by_truncation_in_float64(codes, bins=20):
 # --- mutual_information_matrix ------------------------------------------------------------------------------------------------
 
 mutual_information_matrix = Exercise("mutual_information_matrix")
-_INFORMATION = "(joint[seen] * (joint[seen] / independent[seen]).log()).sum()"
-mutual_information_matrix.edited(
-    "in_bits",
-    ".log())",
-    ".log2())",
-    "This is in bits. In nats the logarithm is the natural one.",
-)
-mutual_information_matrix.edited(
-    "transposed",
-    "return result",
-    "return result.T",
-    "The matrix lies on its side: a row is a dimension, a column a factor.",
-)
-mutual_information_matrix.edited(
-    "zero_times_log_zero",
-    "seen = joint > 0",
-    "seen = joint > -1",
-    "A combination that never occurs gives 0 · log 0, which is NaN. It contributes 0: leave it out.",
-)
-mutual_information_matrix.edited(
-    "joint_entropy",
-    _INFORMATION,
-    "-(joint[seen] * joint[seen].log()).sum()",
-    "This is the entropy of the two together. The mutual information compares p(a, b) with p(a) p(b).",
-)
-mutual_information_matrix.edited(
-    "not_weighted",
-    _INFORMATION,
-    "(joint[seen] / independent[seen]).log().sum()",
-    "You add up the logarithms without their weights p(a, b).",
-)
-mutual_information_matrix.edited(
-    "counts_for_probabilities",
-    "has_value / len(codes)",
-    "has_value",
-    "Your table holds counts. Probabilities are shares: divide by N.",
-)
-mutual_information_matrix.edited(
-    "other_direction",
-    _INFORMATION,
-    "(independent[seen] * (independent[seen] / joint[seen]).log()).sum()",
-    "This is the KL divergence the other way round. The average is taken under p(a, b).",
-)
-mutual_information_matrix.edited(
-    "one_marginal_forgotten",
-    "joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)",
-    "joint.sum(1, keepdim=True).expand_as(joint)",
-    "You divide by p(a) alone. Under independence the joint probability would be p(a) · p(b).",
-)
-mutual_information_matrix.edited(
-    "factor_taken_for_uniform",
-    "joint.sum(0, keepdim=True)",
-    "(joint.sum(0, keepdim=True) > 0) / (joint.sum(0) > 0).sum()",
-    "You take all values of the factor for equally frequent. Count: the sum of the table over the bins is p(b).",
-)
-mutual_information_matrix.edited(
-    "other_bins",
-    "discretize(codes)",
-    "discretize(codes, 10)",
-    "You use 10 bins. Say `discretize(codes)`, which uses 20.",
-)
-mutual_information_matrix.edited(
-    "divided_by_the_entropy",
-    _INFORMATION,
-    _INFORMATION + " / max(1e-12, -torch.xlogy(joint.sum(0), joint.sum(0)).sum())",
-    "You divide by the entropy of the factor here already. That comes in the next exercise; this matrix is in nats.",
-)
+mutual_information_matrix.edits("""
+in_bits: `.log())` → `.log2())`
+    This is in bits. In nats the logarithm is the natural one.
+transposed: `return result` → `return result.T`
+    The matrix lies on its side: a row is a dimension, a column a factor.
+zero_times_log_zero: `seen = joint > 0` → `seen = joint > -1`
+    A combination that never occurs gives 0 · log 0, which is NaN. It contributes 0: leave it out.
+joint_entropy: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `-(joint[seen] * joint[seen].log()).sum()`
+    This is the entropy of the two together. The mutual information compares p(a, b) with p(a) p(b).
+not_weighted: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(joint[seen] / independent[seen]).log().sum()`
+    You add up the logarithms without their weights p(a, b).
+counts_for_probabilities: `has_value / len(codes)` → `has_value`
+    Your table holds counts. Probabilities are shares: divide by N.
+other_direction: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(independent[seen] * (independent[seen] / joint[seen]).log()).sum()`
+    This is the KL divergence the other way round. The average is taken under p(a, b).
+one_marginal_forgotten: `joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)` → `joint.sum(1, keepdim=True).expand_as(joint)`
+    You divide by p(a) alone. Under independence the joint probability would be p(a) · p(b).
+factor_taken_for_uniform: `joint.sum(0, keepdim=True)` → `(joint.sum(0, keepdim=True) > 0) / (joint.sum(0) > 0).sum()`
+    You take all values of the factor for equally frequent. Count: the sum of the table over the bins is p(b).
+other_bins: `discretize(codes)` → `discretize(codes, 10)`
+    You use 10 bins. Say `discretize(codes)`, which uses 20.
+divided_by_the_entropy: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(joint[seen] * (joint[seen] / independent[seen]).log()).sum() / max(1e-12, -torch.xlogy(joint.sum(0), joint.sum(0)).sum())`
+    You divide by the entropy of the factor here already. That comes in the next exercise; this matrix is in nats.
+""")
 
 
 @mutual_information_matrix.mistake(
@@ -529,48 +371,24 @@ def by_dictionaries(codes, factors):
 # --- mutual_information_gap ---------------------------------------------------------------------------------------------------
 
 mutual_information_gap = Exercise("mutual_information_gap")
-mutual_information_gap.edited(
-    "not_divided_by_the_entropy",
-    "(best[0, f] - best[1, f]) / entropy",
-    "best[0, f] - best[1, f]",
-    "The gap is in nats. Divide each by the entropy of its factor, so that 1 means everything that there is to know.",
-)
-mutual_information_gap.edited(
-    "best_alone",
-    "best[0, f] - best[1, f]",
-    "best[0, f]",
-    "You take the best dimension alone. A code that says everything twice would be perfect: subtract the second best.",
-)
-mutual_information_gap.edited(
-    "sum_over_factors",
-    ".mean())",
-    ".sum())",
-    "You add up the gaps of the factors. Take their mean.",
-)
-mutual_information_gap.edited(
-    "entropy_in_bits",
-    "-torch.xlogy(shares, shares).sum()",
-    "-torch.xlogy(shares, shares).sum() / math.log(2)",
-    "Your entropy is in bits, and the information in nats. Use the natural logarithm in both.",
-)
-mutual_information_gap.edited(
-    "factors_taken_for_uniform",
-    "-torch.xlogy(shares, shares).sum()",
-    "math.log((shares > 0).sum())",
-    "You take ln(number of values) for the entropy. That is right where all are equally frequent; in these rows they need not be. Count them.",
-)
-mutual_information_gap.edited(
-    "gap_to_the_last",
-    "(best[0, f] - best[1, f])",
-    "(best[0, f] - mutual_information_matrix(codes, factors)[:, f].min())",
-    "You subtract the smallest of the column. The rival is the second best dimension.",
-)
-mutual_information_gap.edited(
-    "divided_by_the_best",
-    "best[1, f]) / entropy",
-    "best[1, f]) / best[0, f].clamp(min=1e-12)",
-    "You divide by the best dimension's information. Divide by the entropy of the factor: what there is to know, not what is known.",
-)
+mutual_information_gap.edits("""
+not_divided_by_the_entropy: `(best[0, f] - best[1, f]) / entropy` → `best[0, f] - best[1, f]`
+    The gap is in nats. Divide each by the entropy of its factor, so that 1 means everything that there is to know.
+best_alone: `best[0, f] - best[1, f]` → `best[0, f]`
+    You take the best dimension alone. A code that says everything twice would be perfect: subtract the second best.
+sum_over_factors: `.mean())` → `.sum())`
+    You add up the gaps of the factors. Take their mean.
+entropy_in_bits: `-torch.xlogy(shares, shares).sum()` → `-torch.xlogy(shares, shares).sum() / math.log(2)`
+    Your entropy is in bits, and the information in nats. Use the natural logarithm in both.
+factors_taken_for_uniform: `-torch.xlogy(shares, shares).sum()` → `math.log((shares > 0).sum())`
+    You take ln(number of values) for the entropy. That is right where all are equally frequent; in these rows they need
+    not be. Count them.
+gap_to_the_last: `(best[0, f] - best[1, f])` → `(best[0, f] - mutual_information_matrix(codes, factors)[:, f].min())`
+    You subtract the smallest of the column. The rival is the second best dimension.
+divided_by_the_best: `best[1, f]) / entropy` → `best[1, f]) / best[0, f].clamp(min=1e-12)`
+    You divide by the best dimension's information. Divide by the entropy of the factor: what there is to know, not what
+    is known.
+""")
 
 
 @mutual_information_gap.mistake(
@@ -640,55 +458,32 @@ def by_taking_the_best_out(codes, factors):
 total_correlation = Exercise("total_correlation")
 _JOINT = "torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)"
 _MARGINALS = "(torch.logsumexp(log_q, dim=1) - math.log(n)).sum(1)"
-total_correlation.edited(
-    "log_n_forgotten",
-    _MARGINALS,
-    "torch.logsumexp(log_q, dim=1).sum(1)",
-    "Each of the D marginals is an average over the N components, too: − log N belongs into each. It is off by a constant, D · log N.",
-)
+total_correlation.edits("""
+log_n_forgotten: `(torch.logsumexp(log_q, dim=1) - math.log(n)).sum(1)` → `torch.logsumexp(log_q, dim=1).sum(1)`
+    Each of the D marginals is an average over the N components, too: − log N belongs into each. It is off by a constant,
+    D · log N.
+""")
 total_correlation.edited(
     "log_n_nowhere",
     f"joint = {_JOINT}  # (N,)\n    marginals = {_MARGINALS}",
     "joint = torch.logsumexp(log_q.sum(2), dim=1)\n    marginals = torch.logsumexp(log_q, dim=1).sum(1)",
     "You add up the N densities and don't average them: − log N is missing, once in the joint density and once in each of the D marginals.",
 )
-total_correlation.edited(
-    "variance_for_deviation",
-    "(0.5 * logvar).exp()",
-    "logvar.exp()",
-    "Normal wants a standard deviation, exp(½ · logvar).",
-)
-total_correlation.edited(
-    "sign",
-    "(joint - marginals).mean()",
-    "(marginals - joint).mean()",
-    "The sign is the wrong way round: the joint density comes first.",
-)
-total_correlation.edited(
-    "over_the_samples",
-    _JOINT,
-    "torch.logsumexp(log_q.sum(2), dim=0) - math.log(n)",
-    "In the joint density you sum over the samples. Each sample is compared with all N components: sum over j.",
-)
-total_correlation.edited(
-    "summed_over_the_batch",
-    "(joint - marginals).mean()",
-    "(joint - marginals).sum()",
-    "You sum over the samples. Take the mean.",
-)
-total_correlation.edited(
-    "overflow",
-    _JOINT,
-    "torch.log(log_q.sum(2).exp().mean(1))",
-    "exp of a log density in many dimensions is 0 in float32, and its logarithm −∞. Use logsumexp, which never forms it.",
-)
-total_correlation.edited(
-    "own_component_alone",
-    _JOINT,
-    "log_q.sum(2).diagonal()",
-    "Your joint density is that of the sample's own component, q(z | x). The aggregate q(z) averages over all N components. This is the index-code "
-    "mutual information and the total correlation together.",
-)
+total_correlation.edits("""
+variance_for_deviation: `(0.5 * logvar).exp()` → `logvar.exp()`
+    Normal wants a standard deviation, exp(½ · logvar).
+sign: `(joint - marginals).mean()` → `(marginals - joint).mean()`
+    The sign is the wrong way round: the joint density comes first.
+over_the_samples: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `torch.logsumexp(log_q.sum(2), dim=0) - math.log(n)`
+    In the joint density you sum over the samples. Each sample is compared with all N components: sum over j.
+summed_over_the_batch: `(joint - marginals).mean()` → `(joint - marginals).sum()`
+    You sum over the samples. Take the mean.
+overflow: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `torch.log(log_q.sum(2).exp().mean(1))`
+    exp of a log density in many dimensions is 0 in float32, and its logarithm −∞. Use logsumexp, which never forms it.
+own_component_alone: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `log_q.sum(2).diagonal()`
+    Your joint density is that of the sample's own component, q(z | x). The aggregate q(z) averages over all N
+    components. This is the index-code mutual information and the total correlation together.
+""")
 
 
 @total_correlation.variant
@@ -732,39 +527,21 @@ def with_the_largest_taken_out(mu, logvar, z):
 # --- tcvae_loss ---------------------------------------------------------------------------------------------------------------
 
 tcvae_loss = Exercise("tcvae_loss")
-tcvae_loss.edited(
-    "beta_for_beta_minus_one",
-    "(beta - 1) * tc",
-    "beta * tc",
-    "The KL holds the total correlation once already. So that it counts β times in all, add it β − 1 times.",
-)
-tcvae_loss.edited(
-    "beta_on_the_kl",
-    "(recon + kl).mean() + (beta - 1) * tc",
-    "(recon + beta * kl).mean()",
-    "This is the β-VAE, which makes all three parts of the KL dearer. Here only the total correlation is.",
-)
-tcvae_loss.edited(
-    "kl_left_out",
-    "(recon + kl).mean()",
-    "recon.mean()",
-    "The KL is missing. Its other two parts still count once.",
-)
-tcvae_loss.edited(
-    "subtracted", "+ (beta - 1) * tc", "- (beta - 1) * tc", "The total correlation is rewarded. It is a cost: add it."
-)
-tcvae_loss.edited(
-    "sum_over_the_batch",
-    "(recon + kl).mean()",
-    "(recon + kl).sum()",
-    "Sum over the batch: take the mean. `tc` is a mean already.",
-)
-tcvae_loss.edited(
-    "tc_for_the_kl",
-    "(recon + kl).mean() + (beta - 1) * tc",
-    "recon.mean() + beta * tc",
-    "Only reconstruction and total correlation are left. The KL's other two parts still count once: keep the KL, and add β − 1 times tc.",
-)
+tcvae_loss.edits("""
+beta_for_beta_minus_one: `(beta - 1) * tc` → `beta * tc`
+    The KL holds the total correlation once already. So that it counts β times in all, add it β − 1 times.
+beta_on_the_kl: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + beta * kl).mean()`
+    This is the β-VAE, which makes all three parts of the KL dearer. Here only the total correlation is.
+kl_left_out: `(recon + kl).mean()` → `recon.mean()`
+    The KL is missing. Its other two parts still count once.
+subtracted: `+ (beta - 1) * tc` → `- (beta - 1) * tc`
+    The total correlation is rewarded. It is a cost: add it.
+sum_over_the_batch: `(recon + kl).mean()` → `(recon + kl).sum()`
+    Sum over the batch: take the mean. `tc` is a mean already.
+tc_for_the_kl: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta * tc`
+    Only reconstruction and total correlation are left. The KL's other two parts still count once: keep the KL, and add β
+    − 1 times tc.
+""")
 
 
 @tcvae_loss.variant
@@ -781,44 +558,37 @@ def image_by_image_with_tc(recon, kl, tc, beta):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_capacity = Exercise("predict_capacity")
-predict_capacity.wrong_choice(
-    "chose_b",
-    "b",
-    "At β = 30 every nat is charged. Here it is the distance from 5 that is charged: what happens to the loss when a code of 3 nats gets longer?",
-)
-predict_capacity.wrong_choice(
-    "chose_c",
-    "c",
-    "Each nat above 5 costs 30 nats. At β = 1 the last nats that the model buys save just about one nat each.",
-)
+predict_capacity.wrong_choices("""
+chose_b: b
+    At β = 30 every nat is charged. Here it is the distance from 5 that is charged: what happens to the loss when a code
+    of 3 nats gets longer?
+chose_c: c
+    Each nat above 5 costs 30 nats. At β = 1 the last nats that the model buys save just about one nat each.
+""")
 
 predict_entropy = Exercise("predict_entropy")
 predict_entropy.wrong_choice("in_bits", math.log2(4800), "That is in bits. Nats need the natural logarithm.")
-predict_entropy.wrong_choice(
-    "zero",
-    0.0,
-    "D alone may go down to 0. But then the code has to say which of the 4,800 images it is, and that is the rate.",
-)
+predict_entropy.wrong_choices("""
+zero: 0.0
+    D alone may go down to 0. But then the code has to say which of the 4,800 images it is, and that is the rate.
+""")
 predict_entropy.wrong_choice(
     "coins",
     784 * math.log(2),
     "That is what images of 784 fair coins cost. But only 4,800 of all those images occur.",
 )
-predict_entropy.wrong_choice(
-    "number_of_images", 4800.0, "That is the number of images. Entropy is the logarithm of it, where all are equally likely."
-)
+predict_entropy.wrong_choices("""
+number_of_images: 4800.0
+    That is the number of images. Entropy is the logarithm of it, where all are equally likely.
+""")
 
 predict_slope = Exercise("predict_slope")
-predict_slope.wrong_choice(
-    "one",
-    1.0,
-    "That is so at β = 1, where a nat of rate and a nat of distortion weigh the same in the loss.",
-)
-predict_slope.wrong_choice(
-    "a_quarter",
-    0.25,
-    "It is the other way round. A nat of rate costs 4 here; who gives one up at the optimum loses what it was just worth.",
-)
+predict_slope.wrong_choices("""
+one: 1.0
+    That is so at β = 1, where a nat of rate and a nat of distortion weigh the same in the loss.
+a_quarter: 0.25
+    It is the other way round. A nat of rate costs 4 here; who gives one up at the optimum loses what it was just worth.
+""")
 predict_slope.wrong_choice(
     "wrong_sign",
     -4.0,
@@ -826,21 +596,19 @@ predict_slope.wrong_choice(
 )
 
 predict_duplicate = Exercise("predict_duplicate")
-predict_duplicate.wrong_choice(
-    "chose_a", "a", "The best dimension knows everything. And the second best? The gap is the difference."
-)
-predict_duplicate.wrong_choice(
-    "chose_b", "b", "The information is not shared out: either copy has all of it. What is the difference of the two?"
-)
+predict_duplicate.wrong_choices("""
+chose_a: a
+    The best dimension knows everything. And the second best? The gap is the difference.
+chose_b: b
+    The information is not shared out: either copy has all of it. What is the difference of the two?
+""")
 
 predict_rotation = Exercise("predict_rotation")
-predict_rotation.wrong_choice(
-    "chose_a",
-    "a",
-    "Nothing is lost of the two dimensions together. But the gap compares single dimensions: which of the two knows more about x?",
-)
-predict_rotation.wrong_choice(
-    "chose_b",
-    "b",
-    "Each dimension alone knows a part of x, and the other one knows the same amount. What does that make the difference of the two?",
-)
+predict_rotation.wrong_choices("""
+chose_a: a
+    Nothing is lost of the two dimensions together. But the gap compares single dimensions: which of the two knows more
+    about x?
+chose_b: b
+    Each dimension alone knows a part of x, and the other one knows the same amount. What does that make the difference
+    of the two?
+""")

@@ -17,36 +17,20 @@ def given(name: str):
 # --- condition_image ----------------------------------------------------------------------------------------------------------
 
 condition_image = Exercise("condition_image")
-condition_image.edited(
-    "planes_first",
-    "[x, planes]",
-    "[planes, x]",
-    "The label planes stand before the image. Channel 0 is the image; the planes follow.",
-)
-condition_image.edited(
-    "ten_hard_coded",
-    "one_hot(y, n_classes)",
-    "one_hot(y, 10)",
-    "There are always ten planes. With other data there are more or fewer classes: use n_classes.",
-)
-condition_image.edited(
-    "classes_counted_in_batch",
-    "one_hot(y, n_classes)",
-    "one_hot(y)",
-    "The number of planes depends on the largest label in the batch. F.one_hot takes the number of classes as its second argument.",
-)
-condition_image.edited(
-    "first_label_for_all",
-    "one_hot(y, n_classes)",
-    "one_hot(y[:1].expand(len(y)), n_classes)",
-    "All images get the planes of the first one's label. Each image has a label of its own.",
-)
-condition_image.edited(
-    "float64_planes",
-    ".to(x.dtype)",
-    ".double()",
-    "The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of x's own type: .to(x.dtype).",
-)
+condition_image.edits("""
+planes_first: `[x, planes]` → `[planes, x]`
+    The label planes stand before the image. Channel 0 is the image; the planes follow.
+ten_hard_coded: `one_hot(y, n_classes)` → `one_hot(y, 10)`
+    There are always ten planes. With other data there are more or fewer classes: use n_classes.
+classes_counted_in_batch: `one_hot(y, n_classes)` → `one_hot(y)`
+    The number of planes depends on the largest label in the batch. F.one_hot takes the number of classes as its second
+    argument.
+first_label_for_all: `one_hot(y, n_classes)` → `one_hot(y[:1].expand(len(y)), n_classes)`
+    All images get the planes of the first one's label. Each image has a label of its own.
+float64_planes: `.to(x.dtype)` → `.double()`
+    The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of x's own
+    type: .to(x.dtype).
+""")
 
 
 @condition_image.mistake(
@@ -121,39 +105,22 @@ def by_rows_of_the_identity(x, y, n_classes=10):
 # --- condition_latent ---------------------------------------------------------------------------------------------------------
 
 condition_latent = Exercise("condition_latent")
-condition_latent.edited(
-    "label_first", "[z, one_hot]", "[one_hot, z]", "The label stands before the code. The code comes first: (z, one-hot)."
-)
-condition_latent.edited(
-    "ten_hard_coded",
-    "one_hot(y, n_classes)",
-    "one_hot(y, 10)",
-    "The label always takes ten numbers. With other data there are more or fewer classes: use n_classes.",
-)
-condition_latent.edited(
-    "classes_counted_in_batch",
-    "one_hot(y, n_classes)",
-    "one_hot(y)",
-    "The width depends on the largest label in the batch. F.one_hot takes the number of classes as its second argument.",
-)
-condition_latent.edited(
-    "first_label_for_all",
-    "one_hot(y, n_classes)",
-    "one_hot(y[:1].expand(len(y)), n_classes)",
-    "All codes get the label of the first one. Each has a label of its own.",
-)
-condition_latent.edited(
-    "detached",
-    "[z, one_hot]",
-    "[z.detach(), one_hot]",
-    "No gradient gets back to z (detach, .data, .numpy() or torch.tensor), so the encoder would learn nothing from the reconstruction.",
-)
-condition_latent.edited(
-    "float64_label",
-    ".to(z.dtype)",
-    ".double()",
-    "The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of z's own type: .to(z.dtype).",
-)
+condition_latent.edits("""
+label_first: `[z, one_hot]` → `[one_hot, z]`
+    The label stands before the code. The code comes first: (z, one-hot).
+ten_hard_coded: `one_hot(y, n_classes)` → `one_hot(y, 10)`
+    The label always takes ten numbers. With other data there are more or fewer classes: use n_classes.
+classes_counted_in_batch: `one_hot(y, n_classes)` → `one_hot(y)`
+    The width depends on the largest label in the batch. F.one_hot takes the number of classes as its second argument.
+first_label_for_all: `one_hot(y, n_classes)` → `one_hot(y[:1].expand(len(y)), n_classes)`
+    All codes get the label of the first one. Each has a label of its own.
+detached: `[z, one_hot]` → `[z.detach(), one_hot]`
+    No gradient gets back to z (detach, .data, .numpy() or torch.tensor), so the encoder would learn nothing from the
+    reconstruction.
+float64_label: `.to(z.dtype)` → `.double()`
+    The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of z's own
+    type: .to(z.dtype).
+""")
 
 
 @condition_latent.mistake(
@@ -198,67 +165,29 @@ def row_by_row(z, y, n_classes=10):
 # --- ConditionalVAE -----------------------------------------------------------------------------------------------------------
 
 conditional_vae = Exercise("ConditionalVAE")
-_ENCODE, _DECODE = "condition_image(x, y, self.n_classes)", "condition_latent(z, y, self.n_classes)"
-conditional_vae.edited(
-    "encoder_gets_label_0",
-    _ENCODE,
-    "condition_image(x, 0 * y, self.n_classes)",
-    "The encoder has room for a label, and what it gets does not depend on y: one image under four labels has four times the same code.",
-)
-conditional_vae.edited(
-    "decoder_gets_label_0",
-    _DECODE,
-    "condition_latent(z, 0 * y, self.n_classes)",
-    "The decoder has room for a label, and what it gets does not depend on y: one code under four labels gives four times the same image.",
-)
-conditional_vae.edited(
-    "encoder_built_for_ten_classes",
-    "in_channels=1 + n_classes",
-    "in_channels=11",
-    "The encoder is built for ten classes whatever n_classes says. It reads 1 + n_classes channels.",
-)
-conditional_vae.edited(
-    "decoder_built_for_ten_classes",
-    "latent_dim + n_classes",
-    "latent_dim + 10",
-    "The decoder is built for ten classes whatever n_classes says. It reads latent_dim + n_classes numbers.",
-)
-conditional_vae.edited(
-    "ignores_eps",
-    "reparameterize(mu, logvar, eps)",
-    "reparameterize(mu, logvar)",
-    "`forward` draws its own noise although `eps` was given. Hand `eps` on to `reparameterize`.",
-)
-conditional_vae.edited(
-    "decodes_the_mean",
-    "z = reparameterize(mu, logvar, eps)",
-    "z = mu",
-    "You decode the mean, so nothing is sampled. `forward` decodes one sample of q(z | x, y).",
-)
-conditional_vae.edited(
-    "returns_images",
-    "return self.decode(z, y), mu, logvar",
-    "return torch.sigmoid(self.decode(z, y)), mu, logvar",
-    "`forward` returns images, with the sigmoid applied. Return the decoder's logits as they are.",
-)
-conditional_vae.edited(
-    "wrong_order",
-    "return self.decode(z, y), mu, logvar",
-    "return mu, logvar, self.decode(z, y)",
-    "The order of the results is (logits, mu, logvar).",
-)
-conditional_vae.edited(
-    "detached_code",
-    "z = reparameterize(mu, logvar, eps)",
-    "z = reparameterize(mu, logvar, eps).detach()",
-    "The code is cut off from the encoder (detach, .data or no_grad), so the reconstruction loss cannot teach the encoder anything.",
-)
-conditional_vae.edited(
-    "forward_decodes_label_0",
-    "return self.decode(z, y), mu, logvar",
-    "return self.decode(z, torch.zeros_like(y)), mu, logvar",
-    "`encode` and `decode` are right, and `forward` decodes with another label than it encodes with. Both get y.",
-)
+conditional_vae.edits("""
+encoder_gets_label_0: `condition_image(x, y, self.n_classes)` → `condition_image(x, 0 * y, self.n_classes)`
+    The encoder has room for a label, and what it gets does not depend on y: one image under four labels has four times
+    the same code.
+decoder_gets_label_0: `condition_latent(z, y, self.n_classes)` → `condition_latent(z, 0 * y, self.n_classes)`
+    The decoder has room for a label, and what it gets does not depend on y: one code under four labels gives four times
+    the same image.
+encoder_built_for_ten_classes: `in_channels=1 + n_classes` → `in_channels=11`
+    The encoder is built for ten classes whatever n_classes says. It reads 1 + n_classes channels.
+decoder_built_for_ten_classes: `latent_dim + n_classes` → `latent_dim + 10`
+    The decoder is built for ten classes whatever n_classes says. It reads latent_dim + n_classes numbers.
+ignores_eps: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, logvar)`
+    `forward` draws its own noise although `eps` was given. Hand `eps` on to `reparameterize`.
+decodes_the_mean: `z = reparameterize(mu, logvar, eps)` → `z = mu`
+    You decode the mean, so nothing is sampled. `forward` decodes one sample of q(z | x, y).
+returns_images: `return self.decode(z, y), mu, logvar` → `return torch.sigmoid(self.decode(z, y)), mu, logvar`
+    `forward` returns images, with the sigmoid applied. Return the decoder's logits as they are.
+wrong_order: `return self.decode(z, y), mu, logvar` → `return mu, logvar, self.decode(z, y)`
+    The order of the results is (logits, mu, logvar).
+detached_code: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps).detach()`
+forward_decodes_label_0: `return self.decode(z, y), mu, logvar` → `return self.decode(z, torch.zeros_like(y)), mu, logvar`
+    `encode` and `decode` are right, and `forward` decodes with another label than it encodes with. Both get y.
+""")
 
 
 @conditional_vae.mistake(
@@ -342,56 +271,27 @@ class WithLayersOfItsOwn(nn.Module):
 # --- cvae_loss ----------------------------------------------------------------------------------------------------------------
 
 cvae_loss = Exercise("cvae_loss")
-_SUM = "reconstruction + beta * kl"
-cvae_loss.edited(
-    "ignores_eps",
-    "cvae(x, y, eps)",
-    "cvae(x, y)",
-    "`eps` was given, and other noise is used. Hand it on to the model.",
-)
-cvae_loss.edited(
-    "label_0_for_all",
-    "cvae(x, y, eps)",
-    "cvae(x, torch.zeros_like(y), eps)",
-    "The model gets another label than y. Without the label this is a plain VAE.",
-)
-cvae_loss.edited("forgot_beta", _SUM, "reconstruction + kl", "`beta` is not used: it weighs the KL.")
-cvae_loss.edited(
-    "beta_on_reconstruction",
-    _SUM,
-    "beta * reconstruction + kl",
-    "`beta` weighs the reconstruction loss. It belongs to the KL.",
-)
-cvae_loss.edited(
-    "kl_subtracted",
-    _SUM,
-    "reconstruction - beta * kl",
-    "The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO.",
-)
-cvae_loss.edited(
-    "weighted_kl_reported",
-    '"kl": kl',
-    '"kl": beta * kl',
-    'The entry "kl" is multiplied by beta. Report the KL itself; only the loss has the weighted one.',
-)
-cvae_loss.edited(
-    "mean_over_pixels",
-    ".flatten(1).sum(1).mean()",
-    ".mean()",
-    "The reconstruction loss is averaged over the pixels while the KL is summed: your β is really 784 times as large.",
-)
-cvae_loss.edited(
-    "summed_over_batch",
-    "gaussian_kl(mu, logvar).mean()",
-    "gaussian_kl(mu, logvar).sum()",
-    "The KL is summed over the batch. Each term is a mean over the images, taken once.",
-)
-cvae_loss.edited(
-    "double_sigmoid",
-    "logits, mu, logvar = cvae(x, y, eps)",
-    "logits, mu, logvar = cvae(x, y, eps)\n    logits = logits.sigmoid()",
-    "The sigmoid is applied twice: the model gives logits, and binary_cross_entropy_with_logits applies a sigmoid of its own.",
-)
+cvae_loss.edits("""
+ignores_eps: `cvae(x, y, eps)` → `cvae(x, y)`
+    `eps` was given, and other noise is used. Hand it on to the model.
+label_0_for_all: `cvae(x, y, eps)` → `cvae(x, torch.zeros_like(y), eps)`
+    The model gets another label than y. Without the label this is a plain VAE.
+forgot_beta: `reconstruction + beta * kl` → `reconstruction + kl`
+    `beta` is not used: it weighs the KL.
+beta_on_reconstruction: `reconstruction + beta * kl` → `beta * reconstruction + kl`
+    `beta` weighs the reconstruction loss. It belongs to the KL.
+kl_subtracted: `reconstruction + beta * kl` → `reconstruction - beta * kl`
+    The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO.
+weighted_kl_reported: `"kl": kl` → `"kl": beta * kl`
+    The entry "kl" is multiplied by beta. Report the KL itself; only the loss has the weighted one.
+mean_over_pixels: `.flatten(1).sum(1).mean()` → `.mean()`
+    The reconstruction loss is averaged over the pixels while the KL is summed: your β is really 784 times as large.
+summed_over_batch: `gaussian_kl(mu, logvar).mean()` → `gaussian_kl(mu, logvar).sum()`
+    The KL is summed over the batch. Each term is a mean over the images, taken once.
+double_sigmoid: `logits, mu, logvar = cvae(x, y, eps)` → `logits, mu, logvar = cvae(x, y, eps)\n    logits = logits.sigmoid()`
+    The sigmoid is applied twice: the model gives logits, and binary_cross_entropy_with_logits applies a sigmoid of its
+    own.
+""")
 
 
 @cvae_loss.mistake(
@@ -433,67 +333,27 @@ def by_formulas_in_float64(cvae, x, y, eps=None, beta=1.0):
 # --- generate_class -----------------------------------------------------------------------------------------------------------
 
 generate_class = Exercise("generate_class")
-_Z = "torch.randn(len(y), cvae.latent_dim, generator=generator)"
-generate_class.edited(
-    "no_sigmoid",
-    "torch.sigmoid(cvae.decode(z, y))",
-    "cvae.decode(z, y)",
-    "These are logits. The sigmoid makes images of them.",
-)
-generate_class.edited(
-    "double_sigmoid",
-    "torch.sigmoid(cvae.decode(z, y))",
-    "torch.sigmoid(torch.sigmoid(cvae.decode(z, y)))",
-    "The sigmoid is applied twice: white cannot get below ½.",
-)
-generate_class.edited(
-    "one_code_for_all",
-    _Z,
-    "torch.randn(1, cvae.latent_dim, generator=generator).expand(len(y), -1)",
-    "All images come from the same code. Draw one for each label.",
-)
-generate_class.edited(
-    "one_code_for_each_class",
-    _Z,
-    "torch.randn(cvae.n_classes, cvae.latent_dim, generator=generator)[y]",
-    "Images of one class share their code, so that all sevens are the same seven. Draw one for each entry of y.",
-)
-generate_class.edited(
-    "uniform_codes",
-    "torch.randn(",
-    "torch.rand(",
-    "`torch.rand` is uniform on [0, 1]. The prior is a standard normal: `torch.randn`.",
-)
-generate_class.edited(
-    "generator_ignored",
-    ", generator=generator)",
-    ")",
-    "`generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.",
-)
-generate_class.edited(
-    "seeded_inside",
-    "generator=generator)",
-    "generator=generator or torch.Generator().manual_seed(0))",
-    "Without a generator every call gives the same images. Draw from the global state then, and seed nothing.",
-)
-generate_class.edited(
-    "first_label_for_all",
-    "cvae.decode(z, y)",
-    "cvae.decode(z, y[:1].expand(len(y)))",
-    "All images are decoded with the first label. Each has its own.",
-)
-generate_class.edited(
-    "sorted_labels",
-    "cvae.decode(z, y)",
-    "cvae.decode(z, y.sort().values)",
-    "The images do not come in the order of the labels in y.",
-)
-generate_class.edited(
-    "mode_changed",
-    "return torch.sigmoid(cvae.decode(z, y))",
-    "cvae.eval()\n    return torch.sigmoid(cvae.decode(z, y))",
-    "A model that came in training mode is left in evaluation mode. Leave it as you found it.",
-)
+generate_class.edits("""
+no_sigmoid: `torch.sigmoid(cvae.decode(z, y))` → `cvae.decode(z, y)`
+double_sigmoid: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(torch.sigmoid(cvae.decode(z, y)))`
+    The sigmoid is applied twice: white cannot get below ½.
+one_code_for_all: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.randn(1, cvae.latent_dim, generator=generator).expand(len(y), -1)`
+    All images come from the same code. Draw one for each label.
+one_code_for_each_class: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.randn(cvae.n_classes, cvae.latent_dim, generator=generator)[y]`
+    Images of one class share their code, so that all sevens are the same seven. Draw one for each entry of y.
+uniform_codes: `torch.randn(` → `torch.rand(`
+    `torch.rand` is uniform on [0, 1]. The prior is a standard normal: `torch.randn`.
+generator_ignored: `, generator=generator)` → `)`
+    `generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.
+seeded_inside: `generator=generator)` → `generator=generator or torch.Generator().manual_seed(0))`
+    Without a generator every call gives the same images. Draw from the global state then, and seed nothing.
+first_label_for_all: `cvae.decode(z, y)` → `cvae.decode(z, y[:1].expand(len(y)))`
+    All images are decoded with the first label. Each has its own.
+sorted_labels: `cvae.decode(z, y)` → `cvae.decode(z, y.sort().values)`
+    The images do not come in the order of the labels in y.
+mode_changed: `return torch.sigmoid(cvae.decode(z, y))` → `cvae.eval()\n    return torch.sigmoid(cvae.decode(z, y))`
+    A model that came in training mode is left in evaluation mode. Leave it as you found it.
+""")
 
 
 @generate_class.variant
@@ -520,40 +380,20 @@ def in_evaluation_mode(cvae, y, generator=None):
 # --- transfer_style -----------------------------------------------------------------------------------------------------------
 
 transfer_style = Exercise("transfer_style")
-_TO_IMAGES = "torch.sigmoid(cvae.decode(mu, target))"
-transfer_style.edited(
-    "encodes_with_target",
-    "cvae.encode(x, y)",
-    "cvae.encode(x, target)",
-    "The image is encoded with the label that it is to get. The encoder was trained to be told what the image shows: that is y.",
-)
-transfer_style.edited(
-    "decodes_with_source",
-    _TO_IMAGES,
-    "torch.sigmoid(cvae.decode(mu, y))",
-    "You decode with the label that the image has, which is a reconstruction. Decode with target.",
-)
-transfer_style.edited(
-    "no_sigmoid", _TO_IMAGES, "cvae.decode(mu, target)", "These are logits. The sigmoid makes images of them."
-)
-transfer_style.edited(
-    "double_sigmoid",
-    _TO_IMAGES,
-    "torch.sigmoid(torch.sigmoid(cvae.decode(mu, target)))",
-    "The sigmoid is applied twice: white cannot get below ½.",
-)
-transfer_style.edited(
-    "decodes_logvar",
-    "mu, _ =",
-    "_, mu =",
-    "You decode `logvar`. The mean is the first of the encoder's two results.",
-)
-transfer_style.edited(
-    "mode_changed",
-    f"return {_TO_IMAGES}",
-    f"cvae.eval()\n    return {_TO_IMAGES}",
-    "A model that came in training mode is left in evaluation mode. Leave it as you found it.",
-)
+transfer_style.edits("""
+encodes_with_target: `cvae.encode(x, y)` → `cvae.encode(x, target)`
+    The image is encoded with the label that it is to get. The encoder was trained to be told what the image shows: that
+    is y.
+decodes_with_source: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, y))`
+    You decode with the label that the image has, which is a reconstruction. Decode with target.
+no_sigmoid: `torch.sigmoid(cvae.decode(mu, target))` → `cvae.decode(mu, target)`
+double_sigmoid: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(torch.sigmoid(cvae.decode(mu, target)))`
+    The sigmoid is applied twice: white cannot get below ½.
+decodes_logvar: `mu, _ =` → `_, mu =`
+    You decode `logvar`. The mean is the first of the encoder's two results.
+mode_changed: `return torch.sigmoid(cvae.decode(mu, target))` → `cvae.eval()\n    return torch.sigmoid(cvae.decode(mu, target))`
+    A model that came in training mode is left in evaluation mode. Leave it as you found it.
+""")
 
 
 @transfer_style.mistake(
@@ -597,39 +437,23 @@ def by_hand(cvae, x, y, target):
 # --- quadrant_loss and fill_in ------------------------------------------------------------------------------------------------
 
 quadrant_loss = Exercise("quadrant_loss")
-_MISSING = "missing[:, :, 14:, :14] = 0"
-quadrant_loss.edited(
-    "all_pixels",
-    _MISSING,
-    "pass",
-    "The quadrant that is given counts too. It is the condition: nobody has to explain it. Sum over the 588 other pixels.",
-)
-quadrant_loss.edited(
-    "seen_pixels_only",
-    "per_pixel * missing",
-    "per_pixel * (1 - missing)",
-    "Only the quadrant that is given counts. It is the other three that must be explained.",
-)
-quadrant_loss.edited(
-    "upper_right",
-    _MISSING,
-    "missing[:, :, :14, 14:] = 0",
-    "You leave out the upper right quadrant. The lower left one has the rows 14 to 27, counted from the top, and the columns 0 to 13.",
-)
-quadrant_loss.edited(
-    "upper_left",
-    _MISSING,
-    "missing[:, :, :14, :14] = 0",
-    "You leave out the upper left quadrant. Rows are counted from the top: the lower half is 14:.",
-)
-quadrant_loss.edited(
-    "mean_over_pixels",
-    ".flatten(1).sum(1)",
-    ".flatten(1).sum(1) / 588",
-    "The reconstruction loss is averaged over the pixels. It is a sum, as always: 588 terms.",
-)
-quadrant_loss.edited("no_batch_mean", ".mean()", "", "The batch mean is missing: the loss is one number.")
-quadrant_loss.edited("no_kl", " + gaussian_kl(mu, logvar)", "", "The KL is missing.")
+quadrant_loss.edits("""
+all_pixels: `missing[:, :, 14:, :14] = 0` → `pass`
+    The quadrant that is given counts too. It is the condition: nobody has to explain it. Sum over the 588 other pixels.
+seen_pixels_only: `per_pixel * missing` → `per_pixel * (1 - missing)`
+    Only the quadrant that is given counts. It is the other three that must be explained.
+upper_right: `missing[:, :, 14:, :14] = 0` → `missing[:, :, :14, 14:] = 0`
+    You leave out the upper right quadrant. The lower left one has the rows 14 to 27, counted from the top, and the
+    columns 0 to 13.
+upper_left: `missing[:, :, 14:, :14] = 0` → `missing[:, :, :14, :14] = 0`
+    You leave out the upper left quadrant. Rows are counted from the top: the lower half is 14:.
+mean_over_pixels: `.flatten(1).sum(1)` → `.flatten(1).sum(1) / 588`
+    The reconstruction loss is averaged over the pixels. It is a sum, as always: 588 terms.
+no_batch_mean: `.mean()` → ``
+    The batch mean is missing: the loss is one number.
+no_kl: ` + gaussian_kl(mu, logvar)` → ``
+    The KL is missing.
+""")
 
 
 @quadrant_loss.variant
@@ -652,50 +476,24 @@ def by_a_mask_of_booleans(x, logits, mu, logvar):
 
 
 fill_in = Exercise("fill_in")
-_PASTE = "images[..., 14:, :14] = x[..., 14:, :14]"
-fill_in.edited(
-    "not_pasted",
-    _PASTE,
-    "pass",
-    "The lower left quadrant is what the model makes of it. It is given: copy it from x.",
-)
-fill_in.edited(
-    "wrong_quadrant_pasted",
-    _PASTE,
-    "images[..., :14, 14:] = x[..., :14, 14:]",
-    "You copy the upper right quadrant of x, which nobody is supposed to know. The lower left one has the rows 14: and the columns :14.",
-)
-fill_in.edited(
-    "whole_image_as_condition",
-    "lower_left(x)",
-    "x",
-    "The decoder is given the whole image, the answer included. The condition is lower_left(x).",
-)
-fill_in.edited("no_sigmoid", "torch.sigmoid(logits)", "logits", "These are logits. The sigmoid makes images of them.")
-fill_in.edited(
-    "one_code_for_all_completions",
-    "torch.randn(n * len(x), model.latent_dim, generator=generator)",
-    "torch.randn(1, len(x), model.latent_dim, generator=generator).expand(n, -1, -1).flatten(0, 1)",
-    "All completions of an image come from the same code, so they are all the same. Draw n codes for each image.",
-)
-fill_in.edited(
-    "one_code_for_all_images",
-    "torch.randn(n * len(x), model.latent_dim, generator=generator)",
-    "torch.randn(n, 1, model.latent_dim, generator=generator).expand(-1, len(x), -1).flatten(0, 1)",
-    "All images share their codes. Draw n codes for each image.",
-)
-fill_in.edited(
-    "generator_ignored",
-    ", generator=generator)",
-    ")",
-    "`generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.",
-)
-fill_in.edited(
-    "images_first",
-    "return images",
-    "return images.transpose(0, 1)",
-    "The result is (N, n, 1, 28, 28). Samples lead in this course: (n, N, 1, 28, 28).",
-)
+fill_in.edits("""
+not_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `pass`
+    The lower left quadrant is what the model makes of it. It is given: copy it from x.
+wrong_quadrant_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., :14, 14:] = x[..., :14, 14:]`
+    You copy the upper right quadrant of x, which nobody is supposed to know. The lower left one has the rows 14: and the
+    columns :14.
+whole_image_as_condition: `lower_left(x)` → `x`
+    The decoder is given the whole image, the answer included. The condition is lower_left(x).
+no_sigmoid: `torch.sigmoid(logits)` → `logits`
+one_code_for_all_completions: `torch.randn(n * len(x), model.latent_dim, generator=generator)` → `torch.randn(1, len(x), model.latent_dim, generator=generator).expand(n, -1, -1).flatten(0, 1)`
+    All completions of an image come from the same code, so they are all the same. Draw n codes for each image.
+one_code_for_all_images: `torch.randn(n * len(x), model.latent_dim, generator=generator)` → `torch.randn(n, 1, model.latent_dim, generator=generator).expand(-1, len(x), -1).flatten(0, 1)`
+    All images share their codes. Draw n codes for each image.
+generator_ignored: `, generator=generator)` → `)`
+    `generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.
+images_first: `return images` → `return images.transpose(0, 1)`
+    The result is (N, n, 1, 28, 28). Samples lead in this course: (n, N, 1, 28, 28).
+""")
 
 
 @fill_in.variant
@@ -723,78 +521,61 @@ def by_where(model, x, n, generator=None):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_conditional_gap = Exercise("predict_conditional_gap")
-predict_conditional_gap.wrong_choice(
-    "chose_a",
-    "a",
-    "That KL is a term of the ELBO itself. The gap is what is missing between the ELBO and log p(x | y).",
-)
-predict_conditional_gap.wrong_choice(
-    "chose_b",
-    "b",
-    "That is the posterior of somebody who does not know y. Everything in the derivation stands behind the bar with y.",
-)
-predict_conditional_gap.wrong_choice(
-    "chose_d",
-    "d",
-    "p(z | y) is the prior: what is known of the code before the image is seen. The gap compares q with what the model itself believes once it has seen both.",
-)
+predict_conditional_gap.wrong_choices("""
+chose_a: a
+    That KL is a term of the ELBO itself. The gap is what is missing between the ELBO and log p(x | y).
+chose_b: b
+    That is the posterior of somebody who does not know y. Everything in the derivation stands behind the bar with y.
+chose_d: d
+    p(z | y) is the prior: what is known of the code before the image is seen. The gap compares q with what the model
+    itself believes once it has seen both.
+""")
 
 predict_label_worth = Exercise("predict_label_worth")
-predict_label_worth.wrong_choice(
-    "in_bits", 3.321928, "That is log₂ 10, the entropy in bits. In nats it is the natural logarithm."
-)
-predict_label_worth.wrong_choice(
-    "number_of_classes", 10.0, "That is how many labels there are. What it costs to name one of them is a logarithm."
-)
-predict_label_worth.wrong_choice(
-    "decimal_logarithm", 1.0, "That is the logarithm to base 10. Nats take the natural logarithm."
-)
-predict_label_worth.wrong_choice(
-    "share_of_one_class", 0.1, "That is the probability of a label. What is it in nats, −log of it?"
-)
+predict_label_worth.wrong_choices("""
+in_bits: 3.321928
+    That is log₂ 10, the entropy in bits. In nats it is the natural logarithm.
+number_of_classes: 10.0
+    That is how many labels there are. What it costs to name one of them is a logarithm.
+decimal_logarithm: 1.0
+    That is the logarithm to base 10. Nats take the natural logarithm.
+share_of_one_class: 0.1
+    That is the probability of a label. What is it in nats, −log of it?
+""")
 predict_label_worth.wrong_choice(
     "wrong_sign",
     -2.302585,
     "The sign: log p(y) is negative, and it is subtracted. Knowing the label makes the image more probable.",
 )
-predict_label_worth.wrong_choice(
-    "nothing",
-    0.0,
-    "It is true that the image tells its label. But log p(x) has to pay for saying which digit it is, and log p(x | y) has not.",
-)
+predict_label_worth.wrong_choices("""
+nothing: 0.0
+    It is true that the image tells its label. But log p(x) has to pay for saying which digit it is, and log p(x | y) has
+    not.
+""")
 
 predict_where_it_shows = Exercise("predict_where_it_shows")
-predict_where_it_shows.wrong_choice(
-    "chose_a",
-    "a",
-    "The KL does fall. But four numbers are few: if they need not say which digit it is any more, what can they say instead?",
-)
-predict_where_it_shows.wrong_choice(
-    "chose_c",
-    "c",
-    "The decoder is handed the label for nothing. Would an encoder pay for saying it once more?",
-)
+predict_where_it_shows.wrong_choices("""
+chose_a: a
+    The KL does fall. But four numbers are few: if they need not say which digit it is any more, what can they say
+    instead?
+chose_c: c
+    The decoder is handed the label for nothing. Would an encoder pay for saying it once more?
+""")
 
 predict_label_from_code = Exercise("predict_label_from_code")
-predict_label_from_code.wrong_choice(
-    "chose_a",
-    "a",
-    "The encoder knows the label, and so does the decoder. Each nat that the code spends on it is paid for in the KL. What does it gain?",
-)
-predict_label_from_code.wrong_choice(
-    "chose_c",
-    "c",
-    "They rebuild the same images, but not from the code alone: one of the decoders gets something else besides.",
-)
+predict_label_from_code.wrong_choices("""
+chose_a: a
+    The encoder knows the label, and so does the decoder. Each nat that the code spends on it is paid for in the KL. What
+    does it gain?
+chose_c: c
+    They rebuild the same images, but not from the code alone: one of the decoders gets something else besides.
+""")
 
 predict_shared_code = Exercise("predict_shared_code")
-predict_shared_code.wrong_choice(
-    "chose_a",
-    "a",
-    "All classes share the decoder's weights and the prior of z. If leaning to the right can be learned once for all ten, why learn it ten times?",
-)
-predict_shared_code.wrong_choice(
-    "chose_c",
-    "c",
-    "The decoder reads the label too. If it made no difference, nobody could ask for a digit.",
-)
+predict_shared_code.wrong_choices("""
+chose_a: a
+    All classes share the decoder's weights and the prior of z. If leaning to the right can be learned once for all ten,
+    why learn it ten times?
+chose_c: c
+    The decoder reads the label too. If it made no difference, nobody could ask for a digit.
+""")

@@ -13,48 +13,24 @@ from . import Exercise, reference
 # --- nearest_codes ------------------------------------------------------------------------------------------------------------
 
 nearest_codes = Exercise("nearest_codes")
-nearest_codes.edited(
-    "farthest",
-    "argmin(dim=1)",
-    "argmax(dim=1)",
-    "These are the codes that are farthest away. The nearest has the smallest distance: argmin.",
-)
-nearest_codes.edited(
-    "one_per_code",
-    "argmin(dim=1)",
-    "argmin(dim=0)",
-    "For each code you name the nearest vector. It is the other way round: for each of the M vectors, the nearest of the K codes. Take argmin along the codes, dim=1.",
-)
-nearest_codes.edited(
-    "kept_dimension",
-    "argmin(dim=1)",
-    "argmin(dim=1, keepdim=True)",
-    "The result has a dimension too many. One index a vector: (M,).",
-)
-nearest_codes.edited(
-    "distances_returned",
-    "argmin(dim=1)",
-    "amin(dim=1)",
-    "You return the smallest distances. Asked for is *which* code it is: its place in the codebook, an int64.",
-)
-nearest_codes.edited(
-    "code_lengths_forgotten",
-    "codebook.square().sum(dim=1) - 2 * z @ codebook.T",
-    "-2 * z @ codebook.T",
-    "You compare inner products alone, so long codes win. In ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖² only ‖z‖² is the same for all codes; ‖e‖² is not.",
-)
-nearest_codes.edited(
-    "sign_of_the_cross_term",
-    "- 2 * z @ codebook.T",
-    "+ 2 * z @ codebook.T",
-    "The sign of the cross term is wrong: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².",
-)
-nearest_codes.edited(
-    "factor_two_forgotten",
-    "- 2 * z @ codebook.T",
-    "- z @ codebook.T",
-    "The cross term has a factor 2: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².",
-)
+nearest_codes.edits("""
+farthest: `argmin(dim=1)` → `argmax(dim=1)`
+    These are the codes that are farthest away. The nearest has the smallest distance: argmin.
+one_per_code: `argmin(dim=1)` → `argmin(dim=0)`
+    For each code you name the nearest vector. It is the other way round: for each of the M vectors, the nearest of the K
+    codes. Take argmin along the codes, dim=1.
+kept_dimension: `argmin(dim=1)` → `argmin(dim=1, keepdim=True)`
+    The result has a dimension too many. One index a vector: (M,).
+distances_returned: `argmin(dim=1)` → `amin(dim=1)`
+    You return the smallest distances. Asked for is *which* code it is: its place in the codebook, an int64.
+code_lengths_forgotten: `codebook.square().sum(dim=1) - 2 * z @ codebook.T` → `-2 * z @ codebook.T`
+    You compare inner products alone, so long codes win. In ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖² only ‖z‖² is the same for all
+    codes; ‖e‖² is not.
+sign_of_the_cross_term: `- 2 * z @ codebook.T` → `+ 2 * z @ codebook.T`
+    The sign of the cross term is wrong: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
+factor_two_forgotten: `- 2 * z @ codebook.T` → `- z @ codebook.T`
+    The cross term has a factor 2: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
+""")
 
 
 @nearest_codes.mistake(
@@ -116,43 +92,24 @@ def by_numpy(z, codebook):
 # --- straight_through ---------------------------------------------------------------------------------------------------------
 
 straight_through = Exercise("straight_through")
-_ST = "z + (z_q - z).detach()"
-straight_through.edited(
-    "missing",
-    _ST,
-    "z_q + 0 * z",
-    "There is no straight-through here: this is z_q, in its gradients too, as it also is when nothing in z + (z_q − z) is detached. Nothing reaches z, and the encoder never learns from the reconstruction.",
-)
-straight_through.edited(
-    "fully_detached",
-    _ST,
-    "z_q.detach()",
-    "The result is cut off from z as well as from z_q, so no gradient reaches the encoder at all. Only the *difference* z_q − z is to be detached.",
-)
-straight_through.edited(
-    "reversed",
-    _ST,
-    "z_q + (z - z_q).detach()",
-    "The roles are reversed: the value is z and the gradient goes to z_q. It should have the value of z_q, and send the gradient to z.",
-)
-straight_through.edited(
-    "gradient_to_both",
-    _ST,
-    "z + z_q - z.detach()",
-    "The gradient goes to z and to z_q as well. The codebook does not learn from the reconstruction: detach the whole difference, z_q included.",
-)
-straight_through.edited(
-    "returns_z",
-    _ST,
-    "z",
-    "The value is z itself, so the decoder sees codes that were never quantised. Add the difference z_q − z, detached.",
-)
-straight_through.edited(
-    "wrong_part_detached",
-    _ST,
-    "z.detach() + (z_q - z)",
-    "The value is right, but you detached the wrong part: z gets the gradient with a minus, and z_q gets it too.",
-)
+straight_through.edits("""
+missing: `z + (z_q - z).detach()` → `z_q + 0 * z`
+    There is no straight-through here: this is z_q, in its gradients too, as it also is when nothing in z + (z_q − z) is
+    detached. Nothing reaches z, and the encoder never learns from the reconstruction.
+fully_detached: `z + (z_q - z).detach()` → `z_q.detach()`
+    The result is cut off from z as well as from z_q, so no gradient reaches the encoder at all. Only the *difference*
+    z_q − z is to be detached.
+reversed: `z + (z_q - z).detach()` → `z_q + (z - z_q).detach()`
+    The roles are reversed: the value is z and the gradient goes to z_q. It should have the value of z_q, and send the
+    gradient to z.
+gradient_to_both: `z + (z_q - z).detach()` → `z + z_q - z.detach()`
+    The gradient goes to z and to z_q as well. The codebook does not learn from the reconstruction: detach the whole
+    difference, z_q included.
+returns_z: `z + (z_q - z).detach()` → `z`
+    The value is z itself, so the decoder sees codes that were never quantised. Add the difference z_q − z, detached.
+wrong_part_detached: `z + (z_q - z).detach()` → `z.detach() + (z_q - z)`
+    The value is right, but you detached the wrong part: z gets the gradient with a minus, and z_q gets it too.
+""")
 
 
 class _CopyGradient(torch.autograd.Function):
@@ -185,63 +142,33 @@ def zero_with_a_gradient(z, z_q):
 # --- vq_loss ------------------------------------------------------------------------------------------------------------------
 
 vq_loss = Exercise("vq_loss")
-_CODEBOOK, _COMMITMENT = "(z.detach() - z_q).square()", "(z - z_q.detach()).square()"
-_TOTAL = "(codebook_term + commitment * commitment_term).mean()"
-vq_loss.edited(
-    "commitment_on_the_wrong_term",
-    _TOTAL,
-    "(commitment * codebook_term + commitment_term).mean()",
-    "The value looks right, but `commitment` weighs the wrong term (or, which comes to the same, the two stop-gradients have changed places). The codes move with weight 1, "
-    "in ‖sg[z] − z_q‖², and the encoder with weight `commitment`, in ‖z − sg[z_q]‖².",
-)
-vq_loss.edited(
-    "no_stop_gradients",
-    _TOTAL,
-    "((1 + commitment) * (z - z_q).square().sum(1)).mean()",
-    "The value is right, but there are no stop-gradients, so both terms pull at z and at z_q alike. Detach z in the first term and z_q in the second.",
-)
-vq_loss.edited(
-    "everything_detached",
-    _TOTAL,
-    f"{_TOTAL}.detach() + 0 * z.sum()",
-    "The value is right, but no gradient comes out of it: everything is detached. Each term stops the gradient on one side only.",
-)
-vq_loss.edited(
-    "codebook_term_missing",
-    _TOTAL,
-    "(commitment * commitment_term).mean()",
-    "The codebook term is missing. Without it no gradient reaches the codes: the straight-through estimator gives them none.",
-)
-vq_loss.edited(
-    "commitment_term_missing",
-    _TOTAL,
-    "(codebook_term + 0 * commitment_term).mean()",
-    "The commitment term is missing. Without it nothing keeps the encoder near the codes, and its outputs may grow faster than the codes can follow.",
-)
-vq_loss.edited(
-    "averaged_over_numbers",
-    _TOTAL,
-    "(codebook_term + commitment * commitment_term).mean() / z.shape[1]",
-    "You average over the D numbers of a vector too, as F.mse_loss does. A squared distance is a sum: sum over D, and average over the M vectors.",
-)
-vq_loss.edited(
-    "summed_over_vectors",
-    _TOTAL,
-    "(codebook_term + commitment * commitment_term).sum()",
-    "You sum over the M vectors. Average over them: the batch size is not to matter.",
-)
-vq_loss.edited(
-    "one_a_vector",
-    _TOTAL,
-    "(codebook_term + commitment * commitment_term)",
-    "The mean over the M vectors is missing: a loss is one number.",
-)
-vq_loss.edited(
-    "commitment_ignored",
-    _TOTAL,
-    "(codebook_term + 0.25 * commitment_term).mean()",
-    "`commitment` is not used: the weight is always 0.25.",
-)
+vq_loss.edits("""
+commitment_on_the_wrong_term: `(codebook_term + commitment * commitment_term).mean()` → `(commitment * codebook_term + commitment_term).mean()`
+    The value looks right, but `commitment` weighs the wrong term (or, which comes to the same, the two stop-gradients
+    have changed places). The codes move with weight 1, in ‖sg[z] − z_q‖², and the encoder with weight `commitment`, in
+    ‖z − sg[z_q]‖².
+no_stop_gradients: `(codebook_term + commitment * commitment_term).mean()` → `((1 + commitment) * (z - z_q).square().sum(1)).mean()`
+    The value is right, but there are no stop-gradients, so both terms pull at z and at z_q alike. Detach z in the first
+    term and z_q in the second.
+everything_detached: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment * commitment_term).mean().detach() + 0 * z.sum()`
+    The value is right, but no gradient comes out of it: everything is detached. Each term stops the gradient on one side
+    only.
+codebook_term_missing: `(codebook_term + commitment * commitment_term).mean()` → `(commitment * commitment_term).mean()`
+    The codebook term is missing. Without it no gradient reaches the codes: the straight-through estimator gives them
+    none.
+commitment_term_missing: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + 0 * commitment_term).mean()`
+    The commitment term is missing. Without it nothing keeps the encoder near the codes, and its outputs may grow faster
+    than the codes can follow.
+averaged_over_numbers: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment * commitment_term).mean() / z.shape[1]`
+    You average over the D numbers of a vector too, as F.mse_loss does. A squared distance is a sum: sum over D, and
+    average over the M vectors.
+summed_over_vectors: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment * commitment_term).sum()`
+    You sum over the M vectors. Average over them: the batch size is not to matter.
+one_a_vector: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment * commitment_term)`
+    The mean over the M vectors is missing: a loss is one number.
+commitment_ignored: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + 0.25 * commitment_term).mean()`
+    `commitment` is not used: the weight is always 0.25.
+""")
 
 
 @vq_loss.mistake("You add distances. Equation 3 has squared distances, without the square root.")
@@ -283,61 +210,33 @@ def in_float64(z, z_q, commitment=0.25):
 # --- VectorQuantizer ----------------------------------------------------------------------------------------------------------
 
 vector_quantizer = Exercise("VectorQuantizer")
-vector_quantizer.edited(
-    "reshaped_without_permuting",
-    "z.permute(0, 2, 3, 1).reshape(-1, dim)",
-    "z.reshape(-1, dim)",
-    "The vectors are cut across the channels: z is (N, D, H, W), and a reshape to (…, D) takes D neighbours of one channel. Move the channels to the end first: z.permute(0, 2, 3, 1).",
-)
-vector_quantizer.edited(
-    "no_straight_through",
-    "straight_through(z, self.lookup(indices))",
-    "self.lookup(indices)",
-    "z_q is not passed through the straight-through estimator. The reconstruction's gradient ends at the codebook, and the encoder gets none of it.",
-)
-vector_quantizer.edited(
-    "fully_detached",
-    "straight_through(z, self.lookup(indices))",
-    "self.lookup(indices).detach()",
-    "z_q is detached, so the reconstruction's gradient ends there. Give back straight_through(z, z_q).",
-)
-vector_quantizer.edited(
-    "straight_through_reversed",
-    "straight_through(z, self.lookup(indices))",
-    "straight_through(self.lookup(indices), z)",
-    "The arguments of straight_through are the wrong way round: the value is z's, and the gradient goes to the codebook.",
-)
-vector_quantizer.edited(
-    "loss_after_straight_through",
-    "vq_loss(vectors, self.codebook[indices])",
-    "vq_loss(vectors, straight_through(vectors, self.codebook[indices]))",
-    "The loss is taken after the straight-through estimator. What comes out of that is z as far as gradients go, so the codebook gets none. Take the loss of z and of the codes "
-    "as they were looked up.",
-)
-vector_quantizer.edited(
-    "loss_of_a_detached_codebook",
-    "vq_loss(vectors, self.codebook[indices])",
-    "vq_loss(vectors, self.codebook[indices].detach())",
-    "The looked-up codes are detached before the loss, so the codebook never learns. `vq_loss` has its own stop-gradients and needs both sides attached.",
-)
-vector_quantizer.edited(
-    "loss_of_a_detached_z",
-    "vq_loss(vectors, self.codebook[indices])",
-    "vq_loss(vectors.detach(), self.codebook[indices])",
-    "z is detached before the loss, so the encoder never hears of its commitment. `vq_loss` has its own stop-gradients and needs both sides attached.",
-)
-vector_quantizer.edited(
-    "loss_arguments_swapped",
-    "vq_loss(vectors, self.codebook[indices])",
-    "vq_loss(self.codebook[indices], vectors)",
-    "The arguments of vq_loss are the wrong way round, so the commitment weighs the codes and the encoder gets the full pull. It is vq_loss(z, z_q).",
-)
-vector_quantizer.edited(
-    "lookup_channels_last",
-    "return self.codebook[indices].permute(0, 3, 1, 2)",
-    "return self.codebook[indices].reshape(len(indices), -1, *indices.shape[1:])",
-    "`lookup` reshapes where it should permute: self.codebook[indices] is (N, H, W, D), and the channels move with .permute(0, 3, 1, 2).",
-)
+vector_quantizer.edits("""
+reshaped_without_permuting: `z.permute(0, 2, 3, 1).reshape(-1, dim)` → `z.reshape(-1, dim)`
+    The vectors are cut across the channels: z is (N, D, H, W), and a reshape to (…, D) takes D neighbours of one
+    channel. Move the channels to the end first: z.permute(0, 2, 3, 1).
+no_straight_through: `straight_through(z, self.lookup(indices))` → `self.lookup(indices)`
+    z_q is not passed through the straight-through estimator. The reconstruction's gradient ends at the codebook, and the
+    encoder gets none of it.
+fully_detached: `straight_through(z, self.lookup(indices))` → `self.lookup(indices).detach()`
+    z_q is detached, so the reconstruction's gradient ends there. Give back straight_through(z, z_q).
+straight_through_reversed: `straight_through(z, self.lookup(indices))` → `straight_through(self.lookup(indices), z)`
+    The arguments of straight_through are the wrong way round: the value is z's, and the gradient goes to the codebook.
+loss_after_straight_through: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(vectors, straight_through(vectors, self.codebook[indices]))`
+    The loss is taken after the straight-through estimator. What comes out of that is z as far as gradients go, so the
+    codebook gets none. Take the loss of z and of the codes as they were looked up.
+loss_of_a_detached_codebook: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(vectors, self.codebook[indices].detach())`
+    The looked-up codes are detached before the loss, so the codebook never learns. `vq_loss` has its own stop-gradients
+    and needs both sides attached.
+loss_of_a_detached_z: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(vectors.detach(), self.codebook[indices])`
+    z is detached before the loss, so the encoder never hears of its commitment. `vq_loss` has its own stop-gradients and
+    needs both sides attached.
+loss_arguments_swapped: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(self.codebook[indices], vectors)`
+    The arguments of vq_loss are the wrong way round, so the commitment weighs the codes and the encoder gets the full
+    pull. It is vq_loss(z, z_q).
+lookup_channels_last: `return self.codebook[indices].permute(0, 3, 1, 2)` → `return self.codebook[indices].reshape(len(indices), -1, *indices.shape[1:])`
+    `lookup` reshapes where it should permute: self.codebook[indices] is (N, H, W, D), and the channels move with
+    .permute(0, 3, 1, 2).
+""")
 
 
 @vector_quantizer.mistake("The indices have lost their grid: they are to be (N, H, W), one for each place of each image.")
@@ -392,36 +291,18 @@ class ImageByImage(nn.Module):
 # --- perplexity ---------------------------------------------------------------------------------------------------------------
 
 perplexity = Exercise("perplexity")
-perplexity.edited(
-    "entropy_itself",
-    "return entropy.exp()",
-    "return entropy",
-    "This is the entropy, in nats. The perplexity is its exponential: a number of codes.",
-)
-perplexity.edited(
-    "two_to_the_nats",
-    "return entropy.exp()",
-    "return 2**entropy",
-    "The entropy is in nats (natural logarithm), and you take 2 to its power. Use exp with log, or 2 with log2.",
-)
-perplexity.edited(
-    "wrong_sign",
-    "-torch.special.xlogy(shares, shares).sum()",
-    "torch.special.xlogy(shares, shares).sum()",
-    "The minus is missing: an entropy is −Σ p log p, and a perplexity is at least 1.",
-)
-perplexity.edited(
-    "mean_for_the_sum",
-    "-torch.special.xlogy(shares, shares).sum()",
-    "-torch.special.xlogy(shares, shares).mean()",
-    "An entropy is a sum over the codes, not a mean.",
-)
-perplexity.edited(
-    "share_of_the_codebook",
-    "return entropy.exp()",
-    "return entropy.exp() / n_codes",
-    "You divide by the number of codes. The perplexity is itself a number of codes, from 1 to n_codes.",
-)
+perplexity.edits("""
+entropy_itself: `return entropy.exp()` → `return entropy`
+    This is the entropy, in nats. The perplexity is its exponential: a number of codes.
+two_to_the_nats: `return entropy.exp()` → `return 2**entropy`
+    The entropy is in nats (natural logarithm), and you take 2 to its power. Use exp with log, or 2 with log2.
+wrong_sign: `-torch.special.xlogy(shares, shares).sum()` → `torch.special.xlogy(shares, shares).sum()`
+    The minus is missing: an entropy is −Σ p log p, and a perplexity is at least 1.
+mean_for_the_sum: `-torch.special.xlogy(shares, shares).sum()` → `-torch.special.xlogy(shares, shares).mean()`
+    An entropy is a sum over the codes, not a mean.
+share_of_the_codebook: `return entropy.exp()` → `return entropy.exp() / n_codes`
+    You divide by the number of codes. The perplexity is itself a number of codes, from 1 to n_codes.
+""")
 
 
 @perplexity.mistake(
@@ -463,45 +344,24 @@ def by_unique_codes(indices, n_codes):
 # --- ema_update ---------------------------------------------------------------------------------------------------------------
 
 ema_update = Exercise("ema_update")
-_COUNTS = "counts = decay * counts + (1 - decay) * assigned.sum(dim=0)"
-_SUMS = "sums = decay * sums + (1 - decay) * assigned.T @ z"
-_MEANS = "torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)"
-ema_update.edited(
-    "graph_kept",
-    "z = z.detach()",
-    "pass",
-    "The results carry the encoder's graph along. Next batch they carry two, and so on until memory is full. This is no gradient step: detach z, or work under torch.no_grad().",
-)
-ema_update.edited(
-    "unused_codes_are_nan",
-    _MEANS,
-    "sums / counts[:, None]",
-    "A code whose count is 0 becomes 0/0, which is NaN, and NaN is never near anything again. Such a code keeps the vector that it has.",
-)
-ema_update.edited(
-    "unused_codes_go_to_zero",
-    _MEANS,
-    "sums / counts[:, None].clamp(min=1e-5)",
-    "A code whose count is 0 is moved to the origin. It keeps the vector that it has: torch.where(counts > 0, …, codebook), with the shapes (K, 1) and (K, D).",
-)
-ema_update.edited(
-    "codebook_averaged",
-    _MEANS,
-    "decay * codebook + (1 - decay) * torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)",
-    "You average the codebook as well. It is the quotient of the two averages, sums / counts, and needs no averaging of its own.",
-)
-ema_update.edited(
-    "old_counts_in_the_quotient",
-    f"{_COUNTS}\n",
-    f"old = counts\n    {_COUNTS}\n    counts, new = old, counts\n",
-    "The counts are not updated. Both averages take the new batch in: counts and sums.",
-)
-ema_update.edited(
-    "sums_not_updated",
-    _SUMS,
-    "sums = decay * sums",
-    "The sums decay, but the vectors of this batch are not added to them.",
-)
+ema_update.edits("""
+graph_kept: `z = z.detach()` → `pass`
+    The results carry the encoder's graph along. Next batch they carry two, and so on until memory is full. This is no
+    gradient step: detach z, or work under torch.no_grad().
+unused_codes_are_nan: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)` → `sums / counts[:, None]`
+    A code whose count is 0 becomes 0/0, which is NaN, and NaN is never near anything again. Such a code keeps the vector
+    that it has.
+unused_codes_go_to_zero: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)` → `sums / counts[:, None].clamp(min=1e-5)`
+    A code whose count is 0 is moved to the origin. It keeps the vector that it has: torch.where(counts > 0, …,
+    codebook), with the shapes (K, 1) and (K, D).
+codebook_averaged: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)` → `decay * codebook + (1 - decay) * torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)`
+    You average the codebook as well. It is the quotient of the two averages, sums / counts, and needs no averaging of
+    its own.
+old_counts_in_the_quotient: `counts = decay * counts + (1 - decay) * assigned.sum(dim=0)\n` → `old = counts\n    counts = decay * counts + (1 - decay) * assigned.sum(dim=0)\n    counts, new = old, counts\n`
+    The counts are not updated. Both averages take the new batch in: counts and sums.
+sums_not_updated: `sums = decay * sums + (1 - decay) * assigned.T @ z` → `sums = decay * sums`
+    The sums decay, but the vectors of this batch are not added to them.
+""")
 
 
 @ema_update.mistake("The two weights are swapped: the past keeps `decay`, the new batch comes in with 1 − decay.")
@@ -578,43 +438,23 @@ def code_by_code_in_float64(codebook, counts, sums, z, indices, decay=0.99):
 # --- pixelcnn_mask ------------------------------------------------------------------------------------------------------------
 
 pixelcnn_mask = Exercise("pixelcnn_mask")
-_MIDDLE, _BELOW = 'mask[middle, middle + (kind == "B") :] = 0', "mask[middle + 1 :] = 0"
-pixelcnn_mask.edited(
-    "kinds_swapped",
-    'kind == "B"',
-    'kind == "A"',
-    'The kinds are swapped. "A" hides the centre, since the first layer reads the very code that is to be predicted. "B" shows it: there the centre holds only what the first layer let through.',
-)
-pixelcnn_mask.edited(
-    "rows_below_seen",
-    _BELOW,
-    "pass",
-    "The rows below are visible. They come later in reading order, so they are the future: zero them.",
-)
-pixelcnn_mask.edited(
-    "row_of_the_centre_seen",
-    _MIDDLE,
-    'mask[middle, middle] = float(kind == "B")',
-    "What stands to the right of the centre, in its own row, is visible. It comes later in reading order: zero it.",
-)
-pixelcnn_mask.edited(
-    "future_instead_of_past",
-    "return mask",
-    "return mask.flip(0, 1)",
-    "The mask shows the future and hides the past: it is turned by half a circle. Conv2d does not flip its kernel: row 0 of the mask is the row *above*.",
-)
-pixelcnn_mask.edited(
-    "column_by_column",
-    "return mask",
-    "return mask.T",
-    "This mask reads column by column. Reading order is row by row: all rows above, and in the centre's own row what stands to its left.",
-)
-pixelcnn_mask.edited(
-    "unknown_kind_passes",
-    "raise ValueError(f\"kind={kind!r}: expected 'A' or 'B'\")",
-    "pass",
-    "A `kind` that you don't know is treated like one that you do. Raise ValueError.",
-)
+pixelcnn_mask.edits("""
+kinds_swapped: `kind == "B"` → `kind == "A"`
+    The kinds are swapped. "A" hides the centre, since the first layer reads the very code that is to be predicted. "B"
+    shows it: there the centre holds only what the first layer let through.
+rows_below_seen: `mask[middle + 1 :] = 0` → `pass`
+    The rows below are visible. They come later in reading order, so they are the future: zero them.
+row_of_the_centre_seen: `mask[middle, middle + (kind == "B") :] = 0` → `mask[middle, middle] = float(kind == "B")`
+    What stands to the right of the centre, in its own row, is visible. It comes later in reading order: zero it.
+future_instead_of_past: `return mask` → `return mask.flip(0, 1)`
+    The mask shows the future and hides the past: it is turned by half a circle. Conv2d does not flip its kernel: row 0
+    of the mask is the row *above*.
+column_by_column: `return mask` → `return mask.T`
+    This mask reads column by column. Reading order is row by row: all rows above, and in the centre's own row what
+    stands to its left.
+unknown_kind_passes: `raise ValueError(f"kind={kind!r}: expected 'A' or 'B'")` → `pass`
+    A `kind` that you don't know is treated like one that you do. Raise ValueError.
+""")
 
 
 @pixelcnn_mask.mistake(
@@ -658,42 +498,22 @@ def by_loops(kind, kernel_size):
 # --- code_length --------------------------------------------------------------------------------------------------------------
 
 code_length = Exercise("code_length")
-code_length.edited(
-    "mean_over_places",
-    ".flatten(1).sum(1)",
-    ".flatten(1).mean(1)",
-    "You average over the places. The chain rule is a product over all of them, so their nats add up.",
-)
-code_length.edited(
-    "one_number_for_all",
-    ".flatten(1).sum(1)",
-    ".sum()",
-    "You sum over the images as well. Each image keeps its own code length: (N,).",
-)
-code_length.edited(
-    "mean_of_everything",
-    ".flatten(1).sum(1)",
-    ".mean()",
-    "This is the mean over all places of all images, which is what F.cross_entropy gives by default. Sum over the places, and keep the images apart.",
-)
-code_length.edited(
-    "log_probability",
-    "return -chosen",
-    "return chosen",
-    "The sign is reversed: this is log p. A length is −log p, and never negative.",
-)
-code_length.edited(
-    "wrong_dimension",
-    "log_softmax(dim=1)",
-    "log_softmax(dim=-1)",
-    "The softmax runs along the width of the grid. The K logits of one place lie along dim=1.",
-)
-code_length.edited(
-    "not_normalised",
-    "logits.log_softmax(dim=1)",
-    "logits",
-    "You take the logit of the code itself. Logits are log-probabilities only after log_softmax: the normalising term is missing.",
-)
+code_length.edits("""
+mean_over_places: `.flatten(1).sum(1)` → `.flatten(1).mean(1)`
+    You average over the places. The chain rule is a product over all of them, so their nats add up.
+one_number_for_all: `.flatten(1).sum(1)` → `.sum()`
+    You sum over the images as well. Each image keeps its own code length: (N,).
+mean_of_everything: `.flatten(1).sum(1)` → `.mean()`
+    This is the mean over all places of all images, which is what F.cross_entropy gives by default. Sum over the places,
+    and keep the images apart.
+log_probability: `return -chosen` → `return chosen`
+    The sign is reversed: this is log p. A length is −log p, and never negative.
+wrong_dimension: `log_softmax(dim=1)` → `log_softmax(dim=-1)`
+    The softmax runs along the width of the grid. The K logits of one place lie along dim=1.
+not_normalised: `logits.log_softmax(dim=1)` → `logits`
+    You take the logit of the code itself. Logits are log-probabilities only after log_softmax: the normalising term is
+    missing.
+""")
 
 
 @code_length.mistake("This is in bits. Here all lengths are in nats: use the natural logarithm.")
@@ -727,37 +547,19 @@ def by_logsumexp_and_one_hot(logits, indices):
 # --- sample_codes -------------------------------------------------------------------------------------------------------------
 
 sample_codes = Exercise("sample_codes")
-_DRAW = "torch.multinomial(probabilities, 1, generator=generator)[:, 0]"
-sample_codes.edited(
-    "most_likely_code",
-    _DRAW,
-    "probabilities.argmax(1)",
-    "You always take the most likely code, so every call gives the same images. Draw from the probabilities.",
-)
-sample_codes.edited(
-    "temperature_multiplied",
-    "logits / temperature",
-    "logits * temperature",
-    "You multiply by the temperature. Dividing is what makes a low temperature careful and a high one bold.",
-)
-sample_codes.edited(
-    "temperature_ignored",
-    "logits / temperature",
-    "logits",
-    "`temperature` changes nothing. It divides the *logits*, before the softmax: probabilities divided by T are normalised again by multinomial, and are what they were.",
-)
-sample_codes.edited(
-    "generator_ignored",
-    ", generator=generator)",
-    ")",
-    "`generator` is not used, so nobody can repeat your draw. Hand it on to torch.multinomial.",
-)
-sample_codes.edited(
-    "labels_not_passed_on",
-    "prior(indices, labels)",
-    "prior(indices, torch.zeros_like(labels))",
-    "The labels do not reach the prior: it is asked for the same digit every time.",
-)
+sample_codes.edits("""
+most_likely_code: `torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `probabilities.argmax(1)`
+    You always take the most likely code, so every call gives the same images. Draw from the probabilities.
+temperature_multiplied: `logits / temperature` → `logits * temperature`
+    You multiply by the temperature. Dividing is what makes a low temperature careful and a high one bold.
+temperature_ignored: `logits / temperature` → `logits`
+    `temperature` changes nothing. It divides the *logits*, before the softmax: probabilities divided by T are normalised
+    again by multinomial, and are what they were.
+generator_ignored: `, generator=generator)` → `)`
+    `generator` is not used, so nobody can repeat your draw. Hand it on to torch.multinomial.
+labels_not_passed_on: `prior(indices, labels)` → `prior(indices, torch.zeros_like(labels))`
+    The labels do not reach the prior: it is asked for the same digit every time.
+""")
 
 
 @sample_codes.mistake(
@@ -829,13 +631,6 @@ def by_inverse_cdf(prior, labels, generator=None, temperature=1.0):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 
-def _predictions(name: str, right: str, hints: dict[str, str]) -> None:
-    exercise = Exercise(name)
-    for letter, hint in hints.items():
-        exercise.wrong_choice(f"chose_{letter}", letter, hint)
-    assert right not in hints
-
-
 predict_kl = Exercise("predict_kl")
 predict_kl.wrong_choice("one_place", math.log(32), "That is the cost of one place. There are 7 × 7 of them.")
 predict_kl.wrong_choice(
@@ -844,35 +639,38 @@ predict_kl.wrong_choice(
 predict_kl.wrong_choice(
     "forgot_a_side", 7 * math.log(32), "The grid has 7 rows of 7 places, and each place has an index of its own."
 )
-predict_kl.wrong_choice(
-    "no_kl", 0, "The loss has no KL term, but that is because the KL is a constant, not because it is 0."
-)
+predict_kl.wrong_choices("""
+no_kl: 0
+    The loss has no KL term, but that is because the KL is a constant, not because it is 0.
+""")
 predict_kl.wrong_choice(
     "places_and_codes_swapped",
     32 * math.log(49),
     "Places and codes have changed places: 49 indices, each of which is one of 32.",
 )
-_predictions(
-    "predict_argmin",
-    "a",
-    {
-        "b": "That is what the commitment term does. Here there is only the reconstruction loss, and on a step of the staircase moving z a little changes nothing.",
-        "c": "That is what the straight-through estimator will do. Without it, follow z: it goes into an argmin, and what comes out is a whole number.",
-    },
-)
-_predictions(
-    "predict_collapse",
-    "b",
-    {
-        "a": "What would make a code drift? Look at the table: the gradient of the codebook term reaches a code only where it is the nearest one of some vector.",
-        "c": "Then every image would be decoded alike, and the reconstruction loss would be that of the average image. The encoder is paid for saying more than that.",
-    },
-)
-_predictions(
-    "predict_prior",
-    "b",
-    {
-        "a": "The reconstruction is decoded from c(x), the encoder's own choice. Does the prior take any part in that?",
-        "c": "The reconstruction is decoded from c(x), the encoder's own choice. Encoder, codebook and decoder are finished: does the prior take any part in that?",
-    },
-)
+predict_argmin = Exercise("predict_argmin")
+predict_argmin.wrong_choices("""
+chose_b: b
+    That is what the commitment term does. Here there is only the reconstruction loss, and on a step of the staircase
+    moving z a little changes nothing.
+chose_c: c
+    That is what the straight-through estimator will do. Without it, follow z: it goes into an argmin, and what comes out
+    is a whole number.
+""")
+predict_collapse = Exercise("predict_collapse")
+predict_collapse.wrong_choices("""
+chose_a: a
+    What would make a code drift? Look at the table: the gradient of the codebook term reaches a code only where it is
+    the nearest one of some vector.
+chose_c: c
+    Then every image would be decoded alike, and the reconstruction loss would be that of the average image. The encoder
+    is paid for saying more than that.
+""")
+predict_prior = Exercise("predict_prior")
+predict_prior.wrong_choices("""
+chose_a: a
+    The reconstruction is decoded from c(x), the encoder's own choice. Does the prior take any part in that?
+chose_c: c
+    The reconstruction is decoded from c(x), the encoder's own choice. Encoder, codebook and decoder are finished: does
+    the prior take any part in that?
+""")

@@ -9,144 +9,98 @@ from torch.distributions import Bernoulli, Independent, Normal
 
 from . import Exercise, reference
 
-
-def _predictions(name: str, hints: dict[str, str]) -> None:
-    exercise = Exercise(name)
-    for letter, hint in hints.items():
-        exercise.wrong_choice(f"chose_{letter}", letter, hint)
-
-
-_predictions(
-    "predict_more_samples",
-    {
-        "b": "That would hold for an average of log weights. Here the logarithm comes after the average, and the bias of a logarithm depends on how much its argument scatters.",
-        "c": "The sum is divided by K. And Jensen's inequality holds for every K: can the log of an unbiased estimate be too high on average?",
-    },
-)
-_predictions(
-    "predict_exact_posterior",
-    {
-        "a": "A log weight is log p(x, z) − log q(z|x). Its first term is the joint density, not the posterior: by how much do their logarithms differ?",
-        "b": "Write p(x|z) p(z) as p(z|x) p(x), and divide by q(z|x) = p(z|x). What is left that could scatter?",
-    },
-)
-_predictions(
-    "predict_checkpoint_ess",
-    {
-        "a": "The gap of a trained VAE is several nats. What would its weights look like if 450 of 500 were about equal? (`predict_exact_posterior`.)",
-        "b": "A little error in each of many dimensions multiplies up. Lesson 01 saw what each dimension does to the mean square of the weights.",
-    },
-)
-_predictions(
-    "predict_three_numbers",
-    {
-        "a": "The formula for grey pixels is the average of the log-likelihoods of all binary images that could be drawn, for one z. Is that larger than what each of them gets with a z of its own?",
-        "b": "Which version has more in it that nobody can predict? A grey edge pixel is a coin toss in one of them.",
-    },
-)
-_predictions(
-    "predict_comparable",
-    {
-        "a": "On grey values the formula is no log-likelihood of anything. Numbers of that kind compare only with their own kind.",
-        "c": "Those are other pixels, and an ELBO beside an IWAE bound. The two numbers differ for two reasons that have nothing to do with the models.",
-    },
-)
-_predictions(
-    "predict_iwae_signal",
-    {
-        "a": "That is what the decoder's gradient does. What is left for q to gain when K is so large that the bound is log p(x) already, whatever q is?",
-        "b": "Both shrink. But the mean vanishes like 1/K. And the noise of an average of K samples?",
-    },
-)
-_predictions(
-    "predict_many_latents",
-    {
-        "a": "A dimension whose q equals the prior costs no KL at all. What would the ELBO do with dimensions that don't pay for themselves?",
-        "c": "Twenty dimensions hold some 25 nats about a digit. Is the code's number of dimensions what limits the ELBO there?",
-    },
-)
+predict_more_samples = Exercise("predict_more_samples")
+predict_more_samples.wrong_choices("""
+chose_b: b
+    That would hold for an average of log weights. Here the logarithm comes after the average, and the bias of a
+    logarithm depends on how much its argument scatters.
+chose_c: c
+    The sum is divided by K. And Jensen's inequality holds for every K: can the log of an unbiased estimate be too high
+    on average?
+""")
+predict_exact_posterior = Exercise("predict_exact_posterior")
+predict_exact_posterior.wrong_choices("""
+chose_a: a
+    A log weight is log p(x, z) − log q(z|x). Its first term is the joint density, not the posterior: by how much do
+    their logarithms differ?
+chose_b: b
+    Write p(x|z) p(z) as p(z|x) p(x), and divide by q(z|x) = p(z|x). What is left that could scatter?
+""")
+predict_checkpoint_ess = Exercise("predict_checkpoint_ess")
+predict_checkpoint_ess.wrong_choices("""
+chose_a: a
+    The gap of a trained VAE is several nats. What would its weights look like if 450 of 500 were about equal?
+    (`predict_exact_posterior`.)
+chose_b: b
+    A little error in each of many dimensions multiplies up. Lesson 01 saw what each dimension does to the mean square of
+    the weights.
+""")
+predict_three_numbers = Exercise("predict_three_numbers")
+predict_three_numbers.wrong_choices("""
+chose_a: a
+    The formula for grey pixels is the average of the log-likelihoods of all binary images that could be drawn, for one
+    z. Is that larger than what each of them gets with a z of its own?
+chose_b: b
+    Which version has more in it that nobody can predict? A grey edge pixel is a coin toss in one of them.
+""")
+predict_comparable = Exercise("predict_comparable")
+predict_comparable.wrong_choices("""
+chose_a: a
+    On grey values the formula is no log-likelihood of anything. Numbers of that kind compare only with their own kind.
+chose_c: c
+    Those are other pixels, and an ELBO beside an IWAE bound. The two numbers differ for two reasons that have nothing to
+    do with the models.
+""")
+predict_iwae_signal = Exercise("predict_iwae_signal")
+predict_iwae_signal.wrong_choices("""
+chose_a: a
+    That is what the decoder's gradient does. What is left for q to gain when K is so large that the bound is log p(x)
+    already, whatever q is?
+chose_b: b
+    Both shrink. But the mean vanishes like 1/K. And the noise of an average of K samples?
+""")
+predict_many_latents = Exercise("predict_many_latents")
+predict_many_latents.wrong_choices("""
+chose_a: a
+    A dimension whose q equals the prior costs no KL at all. What would the ELBO do with dimensions that don't pay for
+    themselves?
+chose_c: c
+    Twenty dimensions hold some 25 nats about a digit. Is the code's number of dimensions what limits the ELBO there?
+""")
 
 # --- log_weights --------------------------------------------------------------------------------------------------------------
 
 log_weights = Exercise("log_weights")
-log_weights.edited(
-    "no_prior",
-    "log_likelihood + log_prior - log_q",
-    "log_likelihood - log_q",
-    "The prior log p(z) is missing from the weight.",
-)
-log_weights.edited(
-    "no_q",
-    "log_likelihood + log_prior - log_q",
-    "log_likelihood + log_prior",
-    "This is the joint density, log p(x|z) + log p(z). A weight is divided by how often q proposes this z: subtract log q(z|x).",
-)
-log_weights.edited(
-    "likelihood_only",
-    "log_likelihood + log_prior - log_q",
-    "log_likelihood",
-    "This is the weight for samples of the prior. Your z come from q(z|x): add log p(z) and subtract log q(z|x).",
-)
-log_weights.edited(
-    "q_sign",
-    "log_prior - log_q",
-    "log_prior + log_q",
-    "The density of q is in the denominator of the weight, so log q(z|x) is subtracted.",
-)
-log_weights.edited(
-    "sign_of_all",
-    "return log_likelihood + log_prior - log_q",
-    "return -(log_likelihood + log_prior - log_q)",
-    "This is the negative log weight. Losses are negated; weights are not.",
-)
-log_weights.edited(
-    "closed_form_kl",
-    "return log_likelihood + log_prior - log_q",
-    "return log_likelihood - kl_divergence(Normal(mu, std), Normal(0.0, 1.0)).sum(dim=1)",
-    "You subtract the KL, which is the average of log q − log p over z. Each weight needs log p(z) and log q(z|x) at its own z.",
-)
-log_weights.edited(
-    "variance_as_std",
-    "std = (0.5 * logvar).exp()",
-    "std = logvar.exp()",
-    "You use the variance exp(logvar) where the standard deviation belongs. logvar is log σ², so σ = exp(½·logvar).",
-)
-log_weights.edited(
-    "pixels_averaged",
-    "-pixels.flatten(2).sum(dim=2)",
-    "-pixels.flatten(2).mean(dim=2)",
-    "You average over the pixels. The log-likelihood of an image is the sum over its pixels.",
-)
-log_weights.edited(
-    "double_sigmoid",
-    "(logits, x.expand_as(logits)",
-    "(torch.sigmoid(logits), x.expand_as(logits)",
-    "The sigmoid is applied twice: binary_cross_entropy_with_logits takes logits and applies one itself.",
-)
-log_weights.edited(
-    "entropy_forgotten",
-    "Normal(mu, std).log_prob(z).sum(dim=2)",
-    "Normal(0.0, 1.0).log_prob(eps).sum(dim=2)",
-    "This is the density of the noise eps. The density of z = μ + σ·eps has a further −Σ log σ: a narrow q is a tall one.",
-)
-log_weights.edited(
-    "prior_at_the_mean",
-    "Normal(0.0, 1.0).log_prob(z)",
-    "Normal(0.0, 1.0).log_prob(mu.expand_as(z))",
-    "You take the prior at the mean of q. It belongs at the sample z, as the other two terms.",
-)
-log_weights.edited(
-    "samples_detached",
-    "z = mu + std * eps  # (K, N, D)",
-    "z = (mu + std * eps).detach()",
-    "The values are right, but z is cut off from the encoder, so that part of its gradient is lost. Leave z in the graph.",
-)
-log_weights.edited(
-    "without_gradient",
-    "return log_likelihood + log_prior - log_q",
-    "return (log_likelihood + log_prior - log_q).detach()",
-    "The values are right, but no gradient flows: something is detached or under no_grad. Training needs it.",
-)
+log_weights.edits("""
+no_prior: `log_likelihood + log_prior - log_q` → `log_likelihood - log_q`
+    The prior log p(z) is missing from the weight.
+no_q: `log_likelihood + log_prior - log_q` → `log_likelihood + log_prior`
+    This is the joint density, log p(x|z) + log p(z). A weight is divided by how often q proposes this z: subtract log
+    q(z|x).
+likelihood_only: `log_likelihood + log_prior - log_q` → `log_likelihood`
+    This is the weight for samples of the prior. Your z come from q(z|x): add log p(z) and subtract log q(z|x).
+q_sign: `log_prior - log_q` → `log_prior + log_q`
+    The density of q is in the denominator of the weight, so log q(z|x) is subtracted.
+sign_of_all: `return log_likelihood + log_prior - log_q` → `return -(log_likelihood + log_prior - log_q)`
+    This is the negative log weight. Losses are negated; weights are not.
+closed_form_kl: `return log_likelihood + log_prior - log_q` → `return log_likelihood - kl_divergence(Normal(mu, std), Normal(0.0, 1.0)).sum(dim=1)`
+    You subtract the KL, which is the average of log q − log p over z. Each weight needs log p(z) and log q(z|x) at its
+    own z.
+variance_as_std: `std = (0.5 * logvar).exp()` → `std = logvar.exp()`
+    You use the variance exp(logvar) where the standard deviation belongs. logvar is log σ², so σ = exp(½·logvar).
+pixels_averaged: `-pixels.flatten(2).sum(dim=2)` → `-pixels.flatten(2).mean(dim=2)`
+    You average over the pixels. The log-likelihood of an image is the sum over its pixels.
+double_sigmoid: `(logits, x.expand_as(logits)` → `(torch.sigmoid(logits), x.expand_as(logits)`
+    The sigmoid is applied twice: binary_cross_entropy_with_logits takes logits and applies one itself.
+entropy_forgotten: `Normal(mu, std).log_prob(z).sum(dim=2)` → `Normal(0.0, 1.0).log_prob(eps).sum(dim=2)`
+    This is the density of the noise eps. The density of z = μ + σ·eps has a further −Σ log σ: a narrow q is a tall one.
+prior_at_the_mean: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(mu.expand_as(z))`
+    You take the prior at the mean of q. It belongs at the sample z, as the other two terms.
+samples_detached: `z = mu + std * eps  # (K, N, D)` → `z = (mu + std * eps).detach()`
+    The values are right, but z is cut off from the encoder, so that part of its gradient is lost. Leave z in the graph.
+without_gradient: `return log_likelihood + log_prior - log_q` → `return (log_likelihood + log_prior - log_q).detach()`
+    The values are right, but no gradient flows: something is detached or under no_grad. Training needs it.
+""")
 
 
 @log_weights.mistake(
@@ -604,54 +558,26 @@ def value_and_surrogate(log_weights):
 # --- doubly_reparameterized_loss ----------------------------------------------------------------------------------------------
 
 doubly_reparameterized_loss = Exercise("doubly_reparameterized_loss")
-doubly_reparameterized_loss.edited(
-    "weights_not_squared",
-    "lambda gradient: weights[:, :, None] * gradient",
-    "lambda gradient: gradient",
-    "The encoder's weights are not squared. What flows through z is weighted twice: by w̃ in the loss, and once more on its way to the encoder.",
-)
-doubly_reparameterized_loss.edited(
-    "q_not_fixed",
-    "Normal(mu.detach(), std.detach())",
-    "Normal(mu, std)",
-    "The direct gradient through the density of q is still there. Detach mu and std where they enter log q, and only there.",
-)
-doubly_reparameterized_loss.edited(
-    "weights_not_detached",
-    "log_w.detach().softmax(dim=0)",
-    "log_w.softmax(dim=0)",
-    "The normalised weights are differentiated too. They are factors: detach them.",
-)
-doubly_reparameterized_loss.edited(
-    "decoder_squared_too",
-    "return -(weights * log_w).sum(dim=0).mean()",
-    "return -(weights.square() * log_w).sum(dim=0).mean()",
-    "The decoder's weights are squared, and the encoder's are cubed. Only the encoder's are squared; the decoder keeps w̃.",
-)
-doubly_reparameterized_loss.edited(
-    "sample_detached",
-    "z = mu + std * eps  # (K, N, D)",
-    "z = (mu + std * eps).detach()",
-    "The encoder gets no gradient: z is detached, and the density of q too. The path through z must stay open.",
-)
-doubly_reparameterized_loss.edited(
-    "wrong_sign",
-    "return -(weights * log_w).sum(dim=0).mean()",
-    "return (weights * log_w).sum(dim=0).mean()",
-    "The sign: a loss is minimised, and the bound is to be climbed.",
-)
-doubly_reparameterized_loss.edited(
-    "summed_over_images",
-    "return -(weights * log_w).sum(dim=0).mean()",
-    "return -(weights * log_w).sum()",
-    "You sum over the images. The loss is their average.",
-)
-doubly_reparameterized_loss.edited(
-    "mean_over_samples",
-    "return -(weights * log_w).sum(dim=0).mean()",
-    "return -(weights * log_w).mean()",
-    "You average over the samples. The normalised weights add up to 1 already: sum over k, average over n.",
-)
+doubly_reparameterized_loss.edits("""
+weights_not_squared: `lambda gradient: weights[:, :, None] * gradient` → `lambda gradient: gradient`
+    The encoder's weights are not squared. What flows through z is weighted twice: by w̃ in the loss, and once more on
+    its way to the encoder.
+q_not_fixed: `Normal(mu.detach(), std.detach())` → `Normal(mu, std)`
+    The direct gradient through the density of q is still there. Detach mu and std where they enter log q, and only
+    there.
+weights_not_detached: `log_w.detach().softmax(dim=0)` → `log_w.softmax(dim=0)`
+    The normalised weights are differentiated too. They are factors: detach them.
+decoder_squared_too: `return -(weights * log_w).sum(dim=0).mean()` → `return -(weights.square() * log_w).sum(dim=0).mean()`
+    The decoder's weights are squared, and the encoder's are cubed. Only the encoder's are squared; the decoder keeps w̃.
+sample_detached: `z = mu + std * eps  # (K, N, D)` → `z = (mu + std * eps).detach()`
+    The encoder gets no gradient: z is detached, and the density of q too. The path through z must stay open.
+wrong_sign: `return -(weights * log_w).sum(dim=0).mean()` → `return (weights * log_w).sum(dim=0).mean()`
+    The sign: a loss is minimised, and the bound is to be climbed.
+summed_over_images: `return -(weights * log_w).sum(dim=0).mean()` → `return -(weights * log_w).sum()`
+    You sum over the images. The loss is their average.
+mean_over_samples: `return -(weights * log_w).sum(dim=0).mean()` → `return -(weights * log_w).mean()`
+    You average over the samples. The normalised weights add up to 1 already: sum over k, average over n.
+""")
 
 
 @doubly_reparameterized_loss.mistake(
@@ -711,48 +637,22 @@ def scaled_gradient_at_z(vae, x, eps):
 # --- annealed_importance_sampling ---------------------------------------------------------------------------------------------
 
 annealed_importance_sampling = Exercise("annealed_importance_sampling")
-annealed_importance_sampling.edited(
-    "betas_not_differences",
-    "(betas[t] - betas[t - 1]) * current",
-    "betas[t] * current",
-    "The weight moves by the difference of two betas, β_t − β_{t−1}.",
-)
-annealed_importance_sampling.edited(
-    "prior_forgotten",
-    "betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)",
-    "betas[t] * (proposed - current)",
-    "The acceptance compares f_t, which has the prior in it too.",
-)
-annealed_importance_sampling.edited(
-    "posterior_at_once",
-    "betas[t] * (proposed - current)",
-    "(proposed - current)",
-    "Step t moves under f_t, in which the likelihood has the power β_t.",
-)
-annealed_importance_sampling.edited(
-    "previous_beta",
-    "betas[t] * (proposed - current)",
-    "betas[t - 1] * (proposed - current)",
-    "Step t moves under f_t, with β_t. You use the beta of the step before.",
-)
-annealed_importance_sampling.edited(
-    "all_accepted",
-    "accept = uniforms[t - 1].log() < log_ratio",
-    "accept = torch.ones_like(log_ratio, dtype=torch.bool)",
-    "Every proposal is accepted. Then the chain is a random walk, which does not leave f_t invariant.",
-)
-annealed_importance_sampling.edited(
-    "log_forgotten",
-    "uniforms[t - 1].log() < log_ratio",
-    "uniforms[t - 1] < log_ratio",
-    "You compare u with a log ratio. Take the logarithm of u, or the exponential of the ratio.",
-)
-annealed_importance_sampling.edited(
-    "prior_tempered_too",
-    "betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)",
-    "betas[t] * (proposed - current + prior.log_prob(proposal) - prior.log_prob(z))",
-    "The prior has the power 1 in every f_t; only the likelihood has the power β_t.",
-)
+annealed_importance_sampling.edits("""
+betas_not_differences: `(betas[t] - betas[t - 1]) * current` → `betas[t] * current`
+    The weight moves by the difference of two betas, β_t − β_{t−1}.
+prior_forgotten: `betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)` → `betas[t] * (proposed - current)`
+    The acceptance compares f_t, which has the prior in it too.
+posterior_at_once: `betas[t] * (proposed - current)` → `(proposed - current)`
+    Step t moves under f_t, in which the likelihood has the power β_t.
+previous_beta: `betas[t] * (proposed - current)` → `betas[t - 1] * (proposed - current)`
+    Step t moves under f_t, with β_t. You use the beta of the step before.
+all_accepted: `accept = uniforms[t - 1].log() < log_ratio` → `accept = torch.ones_like(log_ratio, dtype=torch.bool)`
+    Every proposal is accepted. Then the chain is a random walk, which does not leave f_t invariant.
+log_forgotten: `uniforms[t - 1].log() < log_ratio` → `uniforms[t - 1] < log_ratio`
+    You compare u with a log ratio. Take the logarithm of u, or the exponential of the ratio.
+prior_tempered_too: `betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)` → `betas[t] * (proposed - current + prior.log_prob(proposal) - prior.log_prob(z))`
+    The prior has the power 1 in every f_t; only the likelihood has the power β_t.
+""")
 
 
 @annealed_importance_sampling.mistake(

@@ -16,150 +16,91 @@ def _like(values, x):
 # --- predictions --------------------------------------------------------------------------------------------------------------
 
 predict_exact_posteriors = Exercise("predict_exact_posteriors")
-predict_exact_posteriors.wrong_choice(
-    "right_on_average",
-    "a",
-    "It is log p(x) on average, yes. But write the bracket as log p(x, z1, z2) − log p(z1, z2 | x): what does the product rule make of that?",
-)
-predict_exact_posteriors.wrong_choice(
-    "below",
-    "c",
-    "The bound lies below log p(x) by a KL: that of q to the exact posterior. How large is it here?",
-)
+predict_exact_posteriors.wrong_choices("""
+right_on_average: a
+    It is log p(x) on average, yes. But write the bracket as log p(x, z1, z2) − log p(z1, z2 | x): what does the product
+    rule make of that?
+below: c
+    The bound lies below log p(x) by a KL: that of q to the exact posterior. How large is it here?
+""")
 
 predict_half_way = Exercise("predict_half_way")
-predict_half_way.wrong_choice(
-    "half",
-    "b",
-    "ᾱ is a product of 500 factors a little below 1, and it falls like an exponential. Add up the first 500 β: what is exp of minus that?",
-)
-predict_half_way.wrong_choice(
-    "nothing",
-    "c",
-    "That is what ᾱ is near the end. The first 500 β have a mean of about 0.005: what is exp(−500 · 0.005)?",
-)
+predict_half_way.wrong_choices("""
+half: b
+    ᾱ is a product of 500 factors a little below 1, and it falls like an exponential. Add up the first 500 β: what is exp
+    of minus that?
+nothing: c
+    That is what ᾱ is near the end. The first 500 β have a mean of about 0.005: what is exp(−500 · 0.005)?
+""")
 
 predict_posterior_variance = Exercise("predict_posterior_variance")
-predict_posterior_variance.wrong_choice(
-    "larger",
-    "a",
-    "Precisions add up: what you know from x_t has precision α/β, and x_0 adds 1/(1 − ᾱ). Can the sum be smaller than 1/β? α + β = 1.",
-)
-predict_posterior_variance.wrong_choice(
-    "close_when_t_is_small",
-    "b",
-    "It is smaller, but look at t = 1: x_0 is known, so the way back has no variance at all. When does knowing x_0 help little?",
-)
+predict_posterior_variance.wrong_choices("""
+larger: a
+    Precisions add up: what you know from x_t has precision α/β, and x_0 adds 1/(1 − ᾱ). Can the sum be smaller than 1/β?
+    α + β = 1.
+close_when_t_is_small: b
+    It is smaller, but look at t = 1: x_0 is known, so the way back has no variance at all. When does knowing x_0 help
+    little?
+""")
 
 predict_untrained_loss = Exercise("predict_untrained_loss")
-predict_untrained_loss.wrong_choice(
-    "averaged_over_dimensions",
-    1,
-    "That is the expected square of one dimension. The loss is summed over the dimensions.",
-)
-predict_untrained_loss.wrong_choice(
-    "with_a_half", 8, "There is no ½ in this loss. What is the expectation of ‖ε‖² in 16 dimensions?"
-)
-predict_untrained_loss.wrong_choice(
-    "a_length", 4, "That is the length of ε. The loss is the squared length: what is its expectation?"
-)
+predict_untrained_loss.wrong_choices("""
+averaged_over_dimensions: 1
+    That is the expected square of one dimension. The loss is summed over the dimensions.
+with_a_half: 8
+    There is no ½ in this loss. What is the expectation of ‖ε‖² in 16 dimensions?
+a_length: 4
+    That is the length of ε. The loss is the squared length: what is its expectation?
+""")
 
 predict_better_prior = Exercise("predict_better_prior")
-predict_better_prior.wrong_choice(
-    "all_the_same",
-    "a",
-    "Mean and standard deviation fit. But 60,000 narrow clouds can have mean 0 and standard deviation 1, and leave most of the space empty. "
-    "Remember lesson 08: fewer than half of the prior's draws were digits.",
-)
-predict_better_prior.wrong_choice(
-    "above_both",
-    "b",
-    "The model learns the density of the samples of q, with a small network in twenty seconds. Where it errs it leaves the region that the "
-    "decoder knows. Can a copy be better than what it was copied from?",
-)
+predict_better_prior.wrong_choices("""
+all_the_same: a
+    Mean and standard deviation fit. But 60,000 narrow clouds can have mean 0 and standard deviation 1, and leave most of
+    the space empty. Remember lesson 08: fewer than half of the prior's draws were digits.
+above_both: b
+    The model learns the density of the samples of q, with a small network in twenty seconds. Where it errs it leaves the
+    region that the decoder knows. Can a copy be better than what it was copied from?
+""")
 
 predict_few_steps = Exercise("predict_few_steps")
-predict_few_steps.wrong_choice(
-    "falls_to_the_prior",
-    "b",
-    "Large steps are less Gaussian, but each still moves the code towards what the network takes for data. From afar the codes are nearly "
-    "N(0, I), so that most of the way needs little care.",
-)
-predict_few_steps.wrong_choice(
-    "same_spread",
-    "c",
-    "The network is the same, the variance of a step is not what it should be. Remember the Gaussian toy in section 3: what did its samples lack at 5 steps?",
-)
+predict_few_steps.wrong_choices("""
+falls_to_the_prior: b
+    Large steps are less Gaussian, but each still moves the code towards what the network takes for data. From afar the
+    codes are nearly N(0, I), so that most of the way needs little care.
+same_spread: c
+    The network is the same, the variance of a step is not what it should be. Remember the Gaussian toy in section 3:
+    what did its samples lack at 5 steps?
+""")
 
 # --- hierarchical_elbo --------------------------------------------------------------------------------------------------------
 
 hierarchical_elbo = Exercise("hierarchical_elbo")
-hierarchical_elbo.edited(
-    "standard_prior_for_z1",
-    "log_normal(z1, *model.decode2(z2))",
-    "log_normal(z1, torch.zeros_like(z1), torch.zeros_like(z1))",
-    "You give z1 the prior N(0, I). Its prior is p(z1 | z2), which model.decode2(z2) describes: that is what the second layer is for.",
-)
-hierarchical_elbo.edited(
-    "top_prior_missing",
-    "    log_p = log_p + log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))\n",
-    "",
-    "log p(z2), the prior of the top layer, is missing. Without it z2 may lie anywhere at no cost.",
-)
-hierarchical_elbo.edited(
-    "top_entropy_missing",
-    " + log_normal(z2, mu2, logvar2)",
-    "",
-    "log q(z2 | z1) is missing. Every latent variable appears twice: once in p, once in q.",
-)
-hierarchical_elbo.edited(
-    "first_entropy_missing",
-    "log_normal(z1, mu1, logvar1) + ",
-    "",
-    "log q(z1 | x) is missing. Every latent variable appears twice: once in p, once in q.",
-)
-hierarchical_elbo.edited(
-    "likelihood_missing",
-    "model.log_likelihood(x, z1) + ",
-    "",
-    "log p(x | z1) is missing: without it the bound never looks at the image.",
-)
-hierarchical_elbo.edited(
-    "likelihood_at_the_mean",
-    "model.log_likelihood(x, z1)",
-    "model.log_likelihood(x, mu1)",
-    "The likelihood is taken at the mean mu1. All densities belong at the z1 that was drawn.",
-)
-hierarchical_elbo.edited(
-    "second_layer_sees_the_mean",
-    "model.encode2(z1)",
-    "model.encode2(mu1)",
-    "The second encoder reads mu1. q(z2 | z1) reads the z1 that was drawn.",
-)
-hierarchical_elbo.edited(
-    "sum_of_both",
-    "return log_p - log_q",
-    "return log_p + log_q",
-    "log q is subtracted: the bound is log p(x, z1, z2) − log q(z1, z2 | x).",
-)
-hierarchical_elbo.edited(
-    "negative",
-    "return log_p - log_q",
-    "return log_q - log_p",
-    "This is the negative ELBO, a loss. Return the bound itself.",
-)
-hierarchical_elbo.edited(
-    "summed_over_rows",
-    "return log_p - log_q",
-    "return (log_p - log_q).sum()",
-    "The rows are summed. Each keeps a number of its own: (N,).",
-)
-hierarchical_elbo.edited(
-    "averaged_over_rows",
-    "return log_p - log_q",
-    "return (log_p - log_q).mean()",
-    "The rows are averaged. Each keeps a number of its own: (N,).",
-)
+hierarchical_elbo.edits("""
+standard_prior_for_z1: `log_normal(z1, *model.decode2(z2))` → `log_normal(z1, torch.zeros_like(z1), torch.zeros_like(z1))`
+    You give z1 the prior N(0, I). Its prior is p(z1 | z2), which model.decode2(z2) describes: that is what the second
+    layer is for.
+top_prior_missing: `    log_p = log_p + log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))\n` → ``
+    log p(z2), the prior of the top layer, is missing. Without it z2 may lie anywhere at no cost.
+top_entropy_missing: ` + log_normal(z2, mu2, logvar2)` → ``
+    log q(z2 | z1) is missing. Every latent variable appears twice: once in p, once in q.
+first_entropy_missing: `log_normal(z1, mu1, logvar1) + ` → ``
+    log q(z1 | x) is missing. Every latent variable appears twice: once in p, once in q.
+likelihood_missing: `model.log_likelihood(x, z1) + ` → ``
+    log p(x | z1) is missing: without it the bound never looks at the image.
+likelihood_at_the_mean: `model.log_likelihood(x, z1)` → `model.log_likelihood(x, mu1)`
+    The likelihood is taken at the mean mu1. All densities belong at the z1 that was drawn.
+second_layer_sees_the_mean: `model.encode2(z1)` → `model.encode2(mu1)`
+    The second encoder reads mu1. q(z2 | z1) reads the z1 that was drawn.
+sum_of_both: `return log_p - log_q` → `return log_p + log_q`
+    log q is subtracted: the bound is log p(x, z1, z2) − log q(z1, z2 | x).
+negative: `return log_p - log_q` → `return log_q - log_p`
+    This is the negative ELBO, a loss. Return the bound itself.
+summed_over_rows: `return log_p - log_q` → `return (log_p - log_q).sum()`
+    The rows are summed. Each keeps a number of its own: (N,).
+averaged_over_rows: `return log_p - log_q` → `return (log_p - log_q).mean()`
+    The rows are averaged. Each keeps a number of its own: (N,).
+""")
 
 
 @hierarchical_elbo.mistake(
@@ -238,54 +179,25 @@ def entropies_from_the_noise(model, x, eps1, eps2):
 # --- q_sample -----------------------------------------------------------------------------------------------------------------
 
 q_sample = Exercise("q_sample")
-q_sample.edited(
-    "signal_not_rooted",
-    "signal.sqrt() * x0",
-    "signal * x0",
-    "x0 is multiplied by ᾱ. ᾱ is a share of the variance; what multiplies x0 is its root, √ᾱ.",
-)
-q_sample.edited(
-    "noise_not_rooted",
-    "(1 - signal).sqrt()",
-    "(1 - signal)",
-    "The noise is multiplied by 1 − ᾱ, a variance. It needs the standard deviation √(1 − ᾱ).",
-)
-q_sample.edited(
-    "one_minus_the_root",
-    "(1 - signal).sqrt()",
-    "(1 - signal.sqrt())",
-    "The noise is multiplied by 1 − √ᾱ. The variances add up to 1, the factors don't: √(1 − ᾱ).",
-)
-q_sample.edited(
-    "nothing_rooted",
-    "signal.sqrt() * x0 + (1 - signal).sqrt() * eps",
-    "signal * x0 + (1 - signal) * eps",
-    "Neither root is there. ᾱ and 1 − ᾱ are shares of the variance: x0 and eps are multiplied by their square roots.",
-)
-q_sample.edited(
-    "signal_and_noise_swapped",
-    "signal.sqrt() * x0 + (1 - signal).sqrt() * eps",
-    "(1 - signal).sqrt() * x0 + signal.sqrt() * eps",
-    "Signal and noise have changed places: √ᾱ belongs to x0, which is left whole at t = 0.",
-)
-q_sample.edited(
-    "noise_subtracted",
-    " + (1 - signal)",
-    " - (1 - signal)",
-    "The noise is subtracted. That has the same distribution, but then eps is not the noise that the model should find: x_t = √ᾱ·x0 + √(1 − ᾱ)·eps.",
-)
-q_sample.edited(
-    "one_step_only",
-    "alpha_bar[t]",
-    "(alpha_bar[t] / alpha_bar[(t - 1).clamp(min=0)])",
-    "You use α_t, the factor of one step. From x0 to x_t there are t steps, and their product is alpha_bar[t].",
-)
-q_sample.edited(
-    "index_off_by_one",
-    "alpha_bar[t]",
-    "alpha_bar[t - 1]",
-    "The index is off by one. alpha_bar[0] = 1 is in front, so ᾱ_t is alpha_bar[t].",
-)
+q_sample.edits("""
+signal_not_rooted: `signal.sqrt() * x0` → `signal * x0`
+    x0 is multiplied by ᾱ. ᾱ is a share of the variance; what multiplies x0 is its root, √ᾱ.
+noise_not_rooted: `(1 - signal).sqrt()` → `(1 - signal)`
+    The noise is multiplied by 1 − ᾱ, a variance. It needs the standard deviation √(1 − ᾱ).
+one_minus_the_root: `(1 - signal).sqrt()` → `(1 - signal.sqrt())`
+    The noise is multiplied by 1 − √ᾱ. The variances add up to 1, the factors don't: √(1 − ᾱ).
+nothing_rooted: `signal.sqrt() * x0 + (1 - signal).sqrt() * eps` → `signal * x0 + (1 - signal) * eps`
+    Neither root is there. ᾱ and 1 − ᾱ are shares of the variance: x0 and eps are multiplied by their square roots.
+signal_and_noise_swapped: `signal.sqrt() * x0 + (1 - signal).sqrt() * eps` → `(1 - signal).sqrt() * x0 + signal.sqrt() * eps`
+    Signal and noise have changed places: √ᾱ belongs to x0, which is left whole at t = 0.
+noise_subtracted: ` + (1 - signal)` → ` - (1 - signal)`
+    The noise is subtracted. That has the same distribution, but then eps is not the noise that the model should find:
+    x_t = √ᾱ·x0 + √(1 − ᾱ)·eps.
+one_step_only: `alpha_bar[t]` → `(alpha_bar[t] / alpha_bar[(t - 1).clamp(min=0)])`
+    You use α_t, the factor of one step. From x0 to x_t there are t steps, and their product is alpha_bar[t].
+index_off_by_one: `alpha_bar[t]` → `alpha_bar[t - 1]`
+    The index is off by one. alpha_bar[0] = 1 is in front, so ᾱ_t is alpha_bar[t].
+""")
 
 
 @q_sample.mistake(
@@ -339,72 +251,31 @@ def by_the_transpose(x0, t, alpha_bar, eps):
 # --- posterior_mean_variance --------------------------------------------------------------------------------------------------
 
 posterior_mean_variance = Exercise("posterior_mean_variance")
-posterior_mean_variance.edited(
-    "variance_beta",
-    "variance = beta * (1 - before) / (1 - now)",
-    "variance = beta",
-    "Your variance is β_t, that of a step forward. Whoever knows x0 knows more: β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), which is 0 for t = 1.",
-)
-posterior_mean_variance.edited(
-    "variance_upside_down",
-    "variance = beta * (1 - before) / (1 - now)",
-    "variance = beta * (1 - now) / (1 - before)",
-    "The fraction in the variance stands on its head: β̃_t is smaller than β_t, and 0 for t = 1.",
-)
-posterior_mean_variance.edited(
-    "standard_deviation",
-    "variance = beta * (1 - before) / (1 - now)",
-    "variance = (beta * (1 - before) / (1 - now)).sqrt()",
-    "Your second result is the standard deviation. The variance is asked for.",
-)
-posterior_mean_variance.edited(
-    "log_variance",
-    "variance = beta * (1 - before) / (1 - now)",
-    "variance = (beta * (1 - before) / (1 - now)).log()",
-    "Your second result is the logarithm of the variance. The variance itself is asked for.",
-)
-posterior_mean_variance.edited(
-    "variance_keeps_dimensions",
-    "* xt, variance",
-    "* xt, rows(variance, x0)",
-    "The mean is right. The variance is one number for each row: (N,), without further dimensions.",
-)
-posterior_mean_variance.edited(
-    "weights_swapped",
-    "rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt",
-    "rows(of_x0, x0) * xt + rows(of_xt, xt) * x0",
-    "The two weights have changed places: the one with β_t belongs to x0.",
-)
-posterior_mean_variance.edited(
-    "root_of_x0s_weight_missing",
-    "before.sqrt() * beta",
-    "before * beta",
-    "In the weight of x0 the root is missing: √ᾱ_{t−1}.",
-)
-posterior_mean_variance.edited(
-    "x0_weighted_at_t",
-    "before.sqrt() * beta",
-    "now.sqrt() * beta",
-    "In the weight of x0 stands √ᾱ_t. It is √ᾱ_{t−1}: the weight says where x_{t−1} should be.",
-)
-posterior_mean_variance.edited(
-    "root_of_xts_weight_missing",
-    "(now / before).sqrt() * (1 - before)",
-    "(now / before) * (1 - before)",
-    "In the weight of x_t the root is missing: √α_t.",
-)
-posterior_mean_variance.edited(
-    "alpha_bar_for_alpha",
-    "(now / before).sqrt() * (1 - before)",
-    "now.sqrt() * (1 - before)",
-    "In the weight of x_t stands √ᾱ_t, with a bar. It is the α of this one step, ᾱ_t/ᾱ_{t−1}.",
-)
-posterior_mean_variance.edited(
-    "index_off_by_one",
-    "alpha_bar[t], alpha_bar[t - 1]",
-    "alpha_bar[(t + 1).clamp(max=len(alpha_bar) - 1)], alpha_bar[t]",
-    "The indices are off by one: ᾱ_t is alpha_bar[t], and ᾱ_{t−1} is alpha_bar[t - 1].",
-)
+posterior_mean_variance.edits("""
+variance_beta: `variance = beta * (1 - before) / (1 - now)` → `variance = beta`
+    Your variance is β_t, that of a step forward. Whoever knows x0 knows more: β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t), which
+    is 0 for t = 1.
+variance_upside_down: `variance = beta * (1 - before) / (1 - now)` → `variance = beta * (1 - now) / (1 - before)`
+    The fraction in the variance stands on its head: β̃_t is smaller than β_t, and 0 for t = 1.
+standard_deviation: `variance = beta * (1 - before) / (1 - now)` → `variance = (beta * (1 - before) / (1 - now)).sqrt()`
+    Your second result is the standard deviation. The variance is asked for.
+log_variance: `variance = beta * (1 - before) / (1 - now)` → `variance = (beta * (1 - before) / (1 - now)).log()`
+    Your second result is the logarithm of the variance. The variance itself is asked for.
+variance_keeps_dimensions: `* xt, variance` → `* xt, rows(variance, x0)`
+    The mean is right. The variance is one number for each row: (N,), without further dimensions.
+weights_swapped: `rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt` → `rows(of_x0, x0) * xt + rows(of_xt, xt) * x0`
+    The two weights have changed places: the one with β_t belongs to x0.
+root_of_x0s_weight_missing: `before.sqrt() * beta` → `before * beta`
+    In the weight of x0 the root is missing: √ᾱ_{t−1}.
+x0_weighted_at_t: `before.sqrt() * beta` → `now.sqrt() * beta`
+    In the weight of x0 stands √ᾱ_t. It is √ᾱ_{t−1}: the weight says where x_{t−1} should be.
+root_of_xts_weight_missing: `(now / before).sqrt() * (1 - before)` → `(now / before) * (1 - before)`
+    In the weight of x_t the root is missing: √α_t.
+alpha_bar_for_alpha: `(now / before).sqrt() * (1 - before)` → `now.sqrt() * (1 - before)`
+    In the weight of x_t stands √ᾱ_t, with a bar. It is the α of this one step, ᾱ_t/ᾱ_{t−1}.
+index_off_by_one: `alpha_bar[t], alpha_bar[t - 1]` → `alpha_bar[(t + 1).clamp(max=len(alpha_bar) - 1)], alpha_bar[t]`
+    The indices are off by one: ᾱ_t is alpha_bar[t], and ᾱ_{t−1} is alpha_bar[t - 1].
+""")
 
 
 @posterior_mean_variance.mistake(
@@ -450,78 +321,36 @@ def posterior_row_by_row(x0, xt, t, alpha_bar):
 # --- ancestral_step -----------------------------------------------------------------------------------------------------------
 
 ancestral_step = Exercise("ancestral_step")
-ancestral_step.edited(
-    "variance_beta",
-    "std = (beta * (1 - before) / (1 - now)).sqrt()",
-    "std = beta.sqrt()",
-    "Your step adds noise of variance β_t, at the last step, too. The variance of the way back is β̃_t, which is 0 for t = 1: the data get no noise.",
-)
-ancestral_step.edited(
-    "variance_beta_but_for_the_last",
-    "std = (beta * (1 - before) / (1 - now)).sqrt()",
-    "std = beta.sqrt() * (t > 1)",
-    "Your noise has the variance β_t (and none at t = 1). Some samplers do that, but here the variance is β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).",
-)
-ancestral_step.edited(
-    "variance_as_std",
-    "std = (beta * (1 - before) / (1 - now)).sqrt()",
-    "std = beta * (1 - before) / (1 - now)",
-    "eps is multiplied by the variance β̃_t. It needs the standard deviation: take the root.",
-)
-ancestral_step.edited(
-    "no_noise",
-    "return mean + rows(std, xt) * eps",
-    "return mean",
-    "This is the mean of the step. A sample of p(x_{t−1} | x_t) adds √β̃_t·eps.",
-)
-ancestral_step.edited(
-    "coefficient_not_rooted",
-    "beta / (1 - now).sqrt()",
-    "beta / (1 - now)",
-    "The predicted noise is multiplied by β_t/(1 − ᾱ_t). The root is missing: β_t/√(1 − ᾱ_t).",
-)
-ancestral_step.edited(
-    "all_the_noise_removed",
-    "beta / (1 - now).sqrt()",
-    "(1 - now).sqrt()",
-    "You take all the noise out at once, √(1 − ᾱ_t)·ε̂. One step takes out a little: β_t/√(1 − ᾱ_t).",
-)
-ancestral_step.edited(
-    "coefficient_rooted_beta",
-    "beta / (1 - now).sqrt()",
-    "beta.sqrt()",
-    "The predicted noise is multiplied by √β_t, as if it were the noise of this step alone. It is that of all steps so far: β_t/√(1 − ᾱ_t).",
-)
-ancestral_step.edited(
-    "noise_added_back",
-    "(xt - rows(",
-    "(xt + rows(",
-    "The predicted noise is added. Going back, it is taken out: minus.",
-)
-ancestral_step.edited(
-    "divided_by_alpha",
-    "rows(alpha.sqrt(), xt)",
-    "rows(alpha, xt)",
-    "You divide by α_t. A step forward multiplies by √α_t; divide by that.",
-)
-ancestral_step.edited(
-    "alpha_bar_for_alpha",
-    "rows(alpha.sqrt(), xt)",
-    "rows(now.sqrt(), xt)",
-    "You divide by √ᾱ_t, with a bar: that undoes the shrinking of all steps. One step back divides by √α_t, with α_t = ᾱ_t/ᾱ_{t−1}.",
-)
-ancestral_step.edited(
-    "not_divided",
-    " / rows(alpha.sqrt(), xt)",
-    "",
-    "The division by √α_t is missing: the step forward shrank x, and the way back undoes that.",
-)
-ancestral_step.edited(
-    "model_told_the_step_before",
-    "model(xt, t)",
-    "model(xt, t - 1)",
-    "The model is told t − 1. It is asked for the noise in x_t, so it must be told t.",
-)
+ancestral_step.edits("""
+variance_beta: `std = (beta * (1 - before) / (1 - now)).sqrt()` → `std = beta.sqrt()`
+    Your step adds noise of variance β_t, at the last step, too. The variance of the way back is β̃_t, which is 0 for t =
+    1: the data get no noise.
+variance_beta_but_for_the_last: `std = (beta * (1 - before) / (1 - now)).sqrt()` → `std = beta.sqrt() * (t > 1)`
+    Your noise has the variance β_t (and none at t = 1). Some samplers do that, but here the variance is β̃_t = β_t·(1 −
+    ᾱ_{t−1})/(1 − ᾱ_t).
+variance_as_std: `std = (beta * (1 - before) / (1 - now)).sqrt()` → `std = beta * (1 - before) / (1 - now)`
+    eps is multiplied by the variance β̃_t. It needs the standard deviation: take the root.
+no_noise: `return mean + rows(std, xt) * eps` → `return mean`
+    This is the mean of the step. A sample of p(x_{t−1} | x_t) adds √β̃_t·eps.
+coefficient_not_rooted: `beta / (1 - now).sqrt()` → `beta / (1 - now)`
+    The predicted noise is multiplied by β_t/(1 − ᾱ_t). The root is missing: β_t/√(1 − ᾱ_t).
+all_the_noise_removed: `beta / (1 - now).sqrt()` → `(1 - now).sqrt()`
+    You take all the noise out at once, √(1 − ᾱ_t)·ε̂. One step takes out a little: β_t/√(1 − ᾱ_t).
+coefficient_rooted_beta: `beta / (1 - now).sqrt()` → `beta.sqrt()`
+    The predicted noise is multiplied by √β_t, as if it were the noise of this step alone. It is that of all steps so
+    far: β_t/√(1 − ᾱ_t).
+noise_added_back: `(xt - rows(` → `(xt + rows(`
+    The predicted noise is added. Going back, it is taken out: minus.
+divided_by_alpha: `rows(alpha.sqrt(), xt)` → `rows(alpha, xt)`
+    You divide by α_t. A step forward multiplies by √α_t; divide by that.
+alpha_bar_for_alpha: `rows(alpha.sqrt(), xt)` → `rows(now.sqrt(), xt)`
+    You divide by √ᾱ_t, with a bar: that undoes the shrinking of all steps. One step back divides by √α_t, with α_t =
+    ᾱ_t/ᾱ_{t−1}.
+not_divided: ` / rows(alpha.sqrt(), xt)` → ``
+    The division by √α_t is missing: the step forward shrank x, and the way back undoes that.
+model_told_the_step_before: `model(xt, t)` → `model(xt, t - 1)`
+    The model is told t − 1. It is asked for the noise in x_t, so it must be told t.
+""")
 
 
 @ancestral_step.mistake(
@@ -581,54 +410,25 @@ def noise_masked_at_the_end(model, xt, t, alpha_bar, eps):
 # --- sample_chain -------------------------------------------------------------------------------------------------------------
 
 sample_chain = Exercise("sample_chain")
-sample_chain.edited(
-    "not_turned_round",
-    "chain[::-1]",
-    "chain",
-    "The chain begins with the noise. Index t should hold x_t, so that chain[0] is the sample: turn it round.",
-)
-sample_chain.edited(
-    "stops_before_the_last_step",
-    "len(alpha_bar) - 1, 0, -1",
-    "len(alpha_bar) - 1, 1, -1",
-    "The last step is missing, from x_1 to x_0. range(T, 0, -1) ends with 1.",
-)
-sample_chain.edited(
-    "model_told_the_step_before",
-    "(noise.shape[1],), step)",
-    "(noise.shape[1],), max(1, step - 1))",
-    "t runs one behind: the step from x_t to x_{t−1} is called with t. The first one is called with T.",
-)
-sample_chain.edited(
-    "same_noise_everywhere",
-    "noise[step - 1]",
-    "noise[-1]",
-    "Each step adds the noise that the chain began with. Every step needs noise of its own: noise[t - 1].",
-)
-sample_chain.edited(
-    "noise_off_by_one",
-    "noise[step - 1]",
-    "noise[step]",
-    "The noise is off by one: noise[t] is the noise in x_t, so the step that makes x_{t−1} uses noise[t - 1]. noise[T] has been used already: it is x_T.",
-)
-sample_chain.edited(
-    "starts_at_the_other_end",
-    "chain = [noise[-1]]",
-    "chain = [noise[0]]",
-    "You begin with noise[0]. x_T is noise[T], the last one.",
-)
-sample_chain.edited(
-    "only_the_sample",
-    "torch.stack(chain[::-1])",
-    "chain[-1]",
-    "That is x_0 alone. Return the whole chain, (T + 1, N, D).",
-)
-sample_chain.edited(
-    "without_noise",
-    "noise[step - 1])",
-    "torch.zeros_like(noise[0]))",
-    "No step adds noise, so that only the start is random. The step to x_{t−1} uses noise[t - 1].",
-)
+sample_chain.edits("""
+not_turned_round: `chain[::-1]` → `chain`
+    The chain begins with the noise. Index t should hold x_t, so that chain[0] is the sample: turn it round.
+stops_before_the_last_step: `len(alpha_bar) - 1, 0, -1` → `len(alpha_bar) - 1, 1, -1`
+    The last step is missing, from x_1 to x_0. range(T, 0, -1) ends with 1.
+model_told_the_step_before: `(noise.shape[1],), step)` → `(noise.shape[1],), max(1, step - 1))`
+    t runs one behind: the step from x_t to x_{t−1} is called with t. The first one is called with T.
+same_noise_everywhere: `noise[step - 1]` → `noise[-1]`
+    Each step adds the noise that the chain began with. Every step needs noise of its own: noise[t - 1].
+noise_off_by_one: `noise[step - 1]` → `noise[step]`
+    The noise is off by one: noise[t] is the noise in x_t, so the step that makes x_{t−1} uses noise[t - 1]. noise[T] has
+    been used already: it is x_T.
+starts_at_the_other_end: `chain = [noise[-1]]` → `chain = [noise[0]]`
+    You begin with noise[0]. x_T is noise[T], the last one.
+only_the_sample: `torch.stack(chain[::-1])` → `chain[-1]`
+    That is x_0 alone. Return the whole chain, (T + 1, N, D).
+without_noise: `noise[step - 1])` → `torch.zeros_like(noise[0]))`
+    No step adds noise, so that only the start is random. The step to x_{t−1} uses noise[t - 1].
+""")
 
 
 @sample_chain.mistake("The steps run forwards, t = 1, ..., T. Sampling begins at T and ends at 1.")
@@ -670,61 +470,29 @@ def with_a_step_of_its_own(model, noise, alpha_bar):
 # --- step_kl ------------------------------------------------------------------------------------------------------------------
 
 step_kl = Exercise("step_kl")
-step_kl.edited("half_missing", "0.5 * (snr", "(snr", "This is twice the KL: the ½ is missing.")
-step_kl.edited(
-    "not_weighted",
-    "return weight * ",
-    "return ",
-    "The weight of the step is missing: this is the squared error alone, as in the simple loss. The KL multiplies it by ½(SNR(t−1)/SNR(t) − 1).",
-)
-step_kl.edited(
-    "only_a_half",
-    "return weight * ",
-    "return 0.5 * ",
-    "You weigh all steps alike, with ½. The KL of a step multiplies the squared error by ½(SNR(t−1)/SNR(t) − 1).",
-)
-step_kl.edited(
-    "one_not_subtracted",
-    "snr[t - 1] / snr[t] - 1",
-    "snr[t - 1] / snr[t]",
-    "The −1 is missing: a step that changes nothing has SNR(t−1)/SNR(t) = 1, and costs nothing.",
-)
-step_kl.edited(
-    "ratio_upside_down",
-    "snr[t - 1] / snr[t] - 1",
-    "snr[t] / snr[t - 1] - 1",
-    "The ratio stands on its head, which makes a negative KL. The SNR falls with t: SNR(t−1)/SNR(t) is above 1.",
-)
-step_kl.edited(
-    "signal_for_ratio",
-    "alpha_bar / (1 - alpha_bar)",
-    "alpha_bar",
-    "You take ᾱ for the signal-to-noise ratio. It is ᾱ/(1 − ᾱ).",
-)
-step_kl.edited(
-    "rooted_ratio",
-    "alpha_bar / (1 - alpha_bar)",
-    "(alpha_bar / (1 - alpha_bar)).sqrt()",
-    "Your SNR is a ratio of standard deviations. Here it is one of variances: ᾱ/(1 − ᾱ), without a root.",
-)
-step_kl.edited(
-    "averaged_over_dimensions",
-    ".flatten(1).sum(1)",
-    ".flatten(1).mean(1)",
-    "The squared error is averaged over the dimensions. A KL adds them up: sum over all dimensions but the first.",
-)
-step_kl.edited(
-    "not_squared",
-    ".square()",
-    ".abs()",
-    "The error is taken absolute. The KL between Gaussians holds its square.",
-)
-step_kl.edited(
-    "summed_over_rows",
-    "return weight * (eps - eps_hat).square().flatten(1).sum(1)",
-    "return (weight * (eps - eps_hat).square().flatten(1).sum(1)).sum()",
-    "The rows are summed. Each keeps a number of its own: (N,).",
-)
+step_kl.edits("""
+half_missing: `0.5 * (snr` → `(snr`
+    This is twice the KL: the ½ is missing.
+not_weighted: `return weight * ` → `return `
+    The weight of the step is missing: this is the squared error alone, as in the simple loss. The KL multiplies it by
+    ½(SNR(t−1)/SNR(t) − 1).
+only_a_half: `return weight * ` → `return 0.5 * `
+    You weigh all steps alike, with ½. The KL of a step multiplies the squared error by ½(SNR(t−1)/SNR(t) − 1).
+one_not_subtracted: `snr[t - 1] / snr[t] - 1` → `snr[t - 1] / snr[t]`
+    The −1 is missing: a step that changes nothing has SNR(t−1)/SNR(t) = 1, and costs nothing.
+ratio_upside_down: `snr[t - 1] / snr[t] - 1` → `snr[t] / snr[t - 1] - 1`
+    The ratio stands on its head, which makes a negative KL. The SNR falls with t: SNR(t−1)/SNR(t) is above 1.
+signal_for_ratio: `alpha_bar / (1 - alpha_bar)` → `alpha_bar`
+    You take ᾱ for the signal-to-noise ratio. It is ᾱ/(1 − ᾱ).
+rooted_ratio: `alpha_bar / (1 - alpha_bar)` → `(alpha_bar / (1 - alpha_bar)).sqrt()`
+    Your SNR is a ratio of standard deviations. Here it is one of variances: ᾱ/(1 − ᾱ), without a root.
+averaged_over_dimensions: `.flatten(1).sum(1)` → `.flatten(1).mean(1)`
+    The squared error is averaged over the dimensions. A KL adds them up: sum over all dimensions but the first.
+not_squared: `.square()` → `.abs()`
+    The error is taken absolute. The KL between Gaussians holds its square.
+summed_over_rows: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).sum()`
+    The rows are summed. Each keeps a number of its own: (N,).
+""")
 
 
 @step_kl.mistake(
@@ -778,66 +546,29 @@ def by_log_snr(eps, eps_hat, t, alpha_bar):
 # --- diffusion_elbo -----------------------------------------------------------------------------------------------------------
 
 diffusion_elbo = Exercise("diffusion_elbo")
-diffusion_elbo.edited(
-    "last_layer_missing",
-    "return elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)",
-    "return elbo",
-    "The KL of the last layer is missing, of q(x_T | x_0) to N(0, I). There is nothing to learn in it, but it belongs to the bound.",
-)
-diffusion_elbo.edited(
-    "last_layer_added",
-    "return elbo - 0.5 * (last",
-    "return elbo + 0.5 * (last",
-    "The KL of the last layer is added. Every KL lowers the bound: subtract it.",
-)
-diffusion_elbo.edited(
-    "last_layer_not_squared_signal",
-    "last * x0.square()",
-    "last.sqrt() * x0.square()",
-    "In the KL of the last layer the squared mean is (√ᾱ_T·x0)² = ᾱ_T·x0².",
-)
-diffusion_elbo.edited(
-    "reconstruction_constant_missing",
-    "-0.5 * dims * torch.log(2 * math.pi * beta1) - (x0",
-    "-(x0",
-    "In log p(x_0 | x_1) the normalisation −(D/2)·log(2πβ_1) is missing: without it this is no density in nats.",
-)
-diffusion_elbo.edited(
-    "reconstruction_without_dimensions",
-    "-0.5 * dims * torch.log",
-    "-0.5 * torch.log",
-    "The normalisation of log p(x_0 | x_1) is there once. Each of the D dimensions has one.",
-)
-diffusion_elbo.edited(
-    "reconstruction_scale",
-    "/ (2 * beta1)",
-    "/ 2",
-    "The squared error of the reconstruction is divided by 2 alone. p(x_0 | x_1) has the variance β_1: divide by 2β_1.",
-)
-diffusion_elbo.edited(
-    "steps_added",
-    "elbo = elbo - step_kl(",
-    "elbo = elbo + step_kl(",
-    "The KLs of the steps are added. Every KL lowers the bound: subtract them.",
-)
-diffusion_elbo.edited(
-    "one_noise_for_all",
-    "alpha_bar, noise[step]), t)\n        elbo = elbo - step_kl(noise[step]",
-    "alpha_bar, noise[1]), t)\n        elbo = elbo - step_kl(noise[1]",
-    "All steps use the same noise, noise[1]. x_t has its own, noise[t].",
-)
-diffusion_elbo.edited(
-    "last_step_missing",
-    "range(2, len(alpha_bar))",
-    "range(2, len(alpha_bar) - 1)",
-    "The step t = T is missing. T is len(alpha_bar) − 1, and range leaves out its end.",
-)
-diffusion_elbo.edited(
-    "negative",
-    "return elbo - 0.5 * (last",
-    "return -elbo + 0.5 * (last",
-    "This is the negative ELBO, a loss. Return the bound itself.",
-)
+diffusion_elbo.edits("""
+last_layer_missing: `return elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)` → `return elbo`
+    The KL of the last layer is missing, of q(x_T | x_0) to N(0, I). There is nothing to learn in it, but it belongs to
+    the bound.
+last_layer_added: `return elbo - 0.5 * (last` → `return elbo + 0.5 * (last`
+    The KL of the last layer is added. Every KL lowers the bound: subtract it.
+last_layer_not_squared_signal: `last * x0.square()` → `last.sqrt() * x0.square()`
+    In the KL of the last layer the squared mean is (√ᾱ_T·x0)² = ᾱ_T·x0².
+reconstruction_constant_missing: `-0.5 * dims * torch.log(2 * math.pi * beta1) - (x0` → `-(x0`
+    In log p(x_0 | x_1) the normalisation −(D/2)·log(2πβ_1) is missing: without it this is no density in nats.
+reconstruction_without_dimensions: `-0.5 * dims * torch.log` → `-0.5 * torch.log`
+    The normalisation of log p(x_0 | x_1) is there once. Each of the D dimensions has one.
+reconstruction_scale: `/ (2 * beta1)` → `/ 2`
+    The squared error of the reconstruction is divided by 2 alone. p(x_0 | x_1) has the variance β_1: divide by 2β_1.
+steps_added: `elbo = elbo - step_kl(` → `elbo = elbo + step_kl(`
+    The KLs of the steps are added. Every KL lowers the bound: subtract them.
+one_noise_for_all: `alpha_bar, noise[step]), t)\n        elbo = elbo - step_kl(noise[step]` → `alpha_bar, noise[1]), t)\n        elbo = elbo - step_kl(noise[1]`
+    All steps use the same noise, noise[1]. x_t has its own, noise[t].
+last_step_missing: `range(2, len(alpha_bar))` → `range(2, len(alpha_bar) - 1)`
+    The step t = T is missing. T is len(alpha_bar) − 1, and range leaves out its end.
+negative: `return elbo - 0.5 * (last` → `return -elbo + 0.5 * (last`
+    This is the negative ELBO, a loss. Return the bound itself.
+""")
 
 
 @diffusion_elbo.mistake("You average over the steps. The bound adds up one KL for each of them.")
@@ -895,63 +626,29 @@ def all_steps_in_one_batch(model, x0, noise, alpha_bar):
 # --- noise_prediction_loss ----------------------------------------------------------------------------------------------------
 
 noise_prediction_loss = Exercise("noise_prediction_loss")
-noise_prediction_loss.edited(
-    "averaged_over_everything",
-    ".flatten(1).sum(1).mean()",
-    ".mean()",
-    "You average over rows and dimensions alike. The dimensions are summed, as in every loss of this course; only the rows are averaged.",
-)
-noise_prediction_loss.edited(
-    "summed_over_everything",
-    ".flatten(1).sum(1).mean()",
-    ".sum()",
-    "The rows are summed, so that the loss grows with the batch. Average over them.",
-)
-noise_prediction_loss.edited(
-    "one_number_for_each_row",
-    ".flatten(1).sum(1).mean()",
-    ".flatten(1).sum(1)",
-    "That is one number for each row. The loss is a scalar: take the batch mean.",
-)
-noise_prediction_loss.edited(
-    "last_dimension_only",
-    ".flatten(1).sum(1).mean()",
-    ".sum(-1).mean()",
-    "Only the last dimension is summed, and an image has more. Flatten each row first.",
-)
-noise_prediction_loss.edited(
-    "asks_for_the_image",
-    "(eps - model(xt, t))",
-    "(x0 - model(xt, t))",
-    "You compare the prediction with x0. The model predicts the noise: compare with eps.",
-)
-noise_prediction_loss.edited(
-    "model_sees_the_clean_data",
-    "model(xt, t)",
-    "model(x0, t)",
-    "The model is shown x0. It has to find the noise in x_t.",
-)
-noise_prediction_loss.edited(
-    "model_told_the_step_before",
-    "model(xt, t)",
-    "model(xt, t - 1)",
-    "The model is told t − 1. x_t is at step t, and `ancestral_step` asks with t as well.",
-)
-noise_prediction_loss.edited(
-    "not_squared", ".square()", ".abs()", "The error is taken absolute. Only its square is a KL between Gaussians."
-)
-noise_prediction_loss.edited(
-    "with_a_half",
-    "return (eps",
-    "return 0.5 * (eps",
-    "There is a ½ in front. The simple loss is the squared error itself.",
-)
-noise_prediction_loss.edited(
-    "noise_added_to_the_data",
-    "q_sample(x0, t, alpha_bar, eps)",
-    "x0 + eps",
-    "x_t is x0 + eps, whatever t is. Make it with q_sample.",
-)
+noise_prediction_loss.edits("""
+averaged_over_everything: `.flatten(1).sum(1).mean()` → `.mean()`
+    You average over rows and dimensions alike. The dimensions are summed, as in every loss of this course; only the rows
+    are averaged.
+summed_over_everything: `.flatten(1).sum(1).mean()` → `.sum()`
+    The rows are summed, so that the loss grows with the batch. Average over them.
+one_number_for_each_row: `.flatten(1).sum(1).mean()` → `.flatten(1).sum(1)`
+    That is one number for each row. The loss is a scalar: take the batch mean.
+last_dimension_only: `.flatten(1).sum(1).mean()` → `.sum(-1).mean()`
+    Only the last dimension is summed, and an image has more. Flatten each row first.
+asks_for_the_image: `(eps - model(xt, t))` → `(x0 - model(xt, t))`
+    You compare the prediction with x0. The model predicts the noise: compare with eps.
+model_sees_the_clean_data: `model(xt, t)` → `model(x0, t)`
+    The model is shown x0. It has to find the noise in x_t.
+model_told_the_step_before: `model(xt, t)` → `model(xt, t - 1)`
+    The model is told t − 1. x_t is at step t, and `ancestral_step` asks with t as well.
+not_squared: `.square()` → `.abs()`
+    The error is taken absolute. Only its square is a KL between Gaussians.
+with_a_half: `return (eps` → `return 0.5 * (eps`
+    There is a ½ in front. The simple loss is the squared error itself.
+noise_added_to_the_data: `q_sample(x0, t, alpha_bar, eps)` → `x0 + eps`
+    x_t is x0 + eps, whatever t is. Make it with q_sample.
+""")
 
 
 @noise_prediction_loss.mistake("The model's answer is cut off (no_grad, detach, .item() or .data), so that it can't learn.")
