@@ -1,16 +1,19 @@
-# make lab    everything a student needs, and JupyterLab with lesson 00
-# make test   everything a developer needs, and every test
+# make lab       everything a student needs, and JupyterLab with lesson 00
+# make grading   everything an instructor needs: the formgrader lists all lessons
+# make test      everything a developer needs, and every test
 PYTHON ?= python3
 BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # In a container one is often root, which Jupyter wants to be told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks demo bench bench-grading claims check lint sandbox
+.PHONY: lab test grading notebooks demo bench bench-grading claims check lint sandbox
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# In a copy of one's own: an update of the course touches nothing that was written there.
 lab: .venv/lab
-	$(BIN)/jupyter lab --notebook-dir notebooks $(ROOT_FLAG) --LabApp.default_url=/lab/tree/00_start_here/00_start_here.ipynb $(LAB_OPTIONS)
+	$(BIN)/python -m vae_helpers
+	$(BIN)/jupyter lab --notebook-dir my_notebooks $(ROOT_FLAG) --LabApp.default_url=/lab/tree/00_start_here/00_start_here.ipynb $(LAB_OPTIONS)
 
 test: .venv/dev sandbox
 	$(BIN)/ruff check .
@@ -24,6 +27,9 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n auto --dist loadgroup --lesson $(or $(LESSON),changed) \
 	  tests/test_build.py tests/test_catalogue.py tests/test_stubs.py tests/test_references_*.py
+
+grading: .venv/dev sandbox
+	$(BIN)/python -m autograde prepare
 
 notebooks: .venv/dev
 	$(BIN)/python -m autograde build

@@ -19,6 +19,14 @@ c.CourseDirectory.feedback_directory = "grading/feedback"
 os.makedirs(os.path.join(c.CourseDirectory.root, "grading", "submitted"), exist_ok=True)
 c.CourseDirectory.db_url = f"sqlite:///{os.path.join(c.CourseDirectory.root, 'grading', 'gradebook.db')}"
 
+# The exchange lies in grading/, until NBGRADER_EXCHANGE names a folder that students can reach, too.
+c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE") or os.path.join(c.CourseDirectory.root, "grading", "exchange")
+if not os.path.isdir(c.Exchange.root):
+    os.makedirs(c.Exchange.root)
+    os.chmod(c.Exchange.root, 0o777)  # nbgrader wants it writable for everybody who can reach it
+c.ExchangeFactory.release_assignment = "autograde.exchange.ReleaseAssignment"
+c.ExchangeFactory.release_feedback = "autograde.exchange.ReleaseFeedback"
+
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("not written yet")'}
 
 # The judge reads submissions, runs them in a sandbox and writes the marks, in place of nbgrader's own Execute and SaveAutoGrades.

@@ -29,6 +29,14 @@ def build_command(args: argparse.Namespace) -> None:
         print(f"removed the key of {name}, which no lesson has any more" + f"; look at {', '.join(places)}" * bool(places))
 
 
+def prepare_command(args: argparse.Namespace) -> None:
+    from .classroom import Course, prepare
+
+    course, lessons = Course.find(), find_lessons(args.lesson)
+    prepare(course, lessons)
+    print(f"{len(lessons)} lessons are in the gradebook, and in the formgrader: jupyter lab, then Nbgrader, Formgrader")
+
+
 def claims_command(args: argparse.Namespace) -> None:
     from .claims import check_claims, run_here
 
@@ -95,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")
     command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
     command.set_defaults(run=build_command)
+    command = commands.add_parser("prepare", help="make what nbgrader and its formgrader need in a fresh clone")
+    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.set_defaults(run=prepare_command)
     command = commands.add_parser(
         "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
     )

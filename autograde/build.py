@@ -40,8 +40,7 @@ def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, ke
     compiled = {name: _key_of(cell, lesson, keys) for name, cell in lesson.exercises.items()}
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder)
-        write_source(lesson, course / "source")
-        generate_assignment(lesson.name, course)
+        write_release(lesson, course)
         # nbgrader hands out whatever lies beside the source notebook, such as the weights of a model trained there.
         shutil.rmtree(source / lesson.name, ignore_errors=True)
         for made, kept in ((course / "source", source), (course / "release", notebooks)):
@@ -96,6 +95,13 @@ def write_source(lesson: Lesson, folder: Path, claims: bool = False) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(source_notebook(lesson, claims), path)
     return path
+
+
+def write_release(lesson: Lesson, folder: Path) -> Path:
+    """Write the lesson as it is handed out below `folder`/release, its source notebook below `folder`/source; returns its path."""
+    write_source(lesson, folder / "source")
+    generate_assignment(lesson.name, folder)
+    return folder / "release" / lesson.name / f"{lesson.name}.ipynb"
 
 
 def source_notebook(lesson: Lesson, claims: bool = False) -> nbformat.NotebookNode:

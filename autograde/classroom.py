@@ -13,6 +13,7 @@ from tqdm import tqdm
 from traitlets.config import PyFileConfigLoader
 
 from . import gradebook
+from .build import write_source
 from .cluster import cluster
 from .grading import course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
@@ -23,6 +24,7 @@ from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
 from .submission import Handin, Missing, read_file, read_folder
 
+EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds whose feedback it is
 LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 
 
@@ -91,7 +93,12 @@ class Course:
     def keep(self, student: str, marks: Marks) -> None:
         """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done."""
         gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson))
-        _write(self.graded(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
+        for name in EXCHANGE_FILES:
+            data, _ = read_file(self.submitted(student, marks.lesson) / name, most=1000)
+            if data is not None:
+                _write(self.graded(student, marks.lesson) / name, data.decode(errors="replace"))
+        if marks.digest or marks.state != State.MISSING:  # who handed in nothing has no submission to give feedback on
+            _write(self.graded(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
         _write(self.marks(student, marks.lesson), marks.to_json())
 
     def kept(self, student: str, lesson: str) -> Marks | None:
@@ -107,6 +114,14 @@ def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
+
+
+def prepare(course: Course, lessons: list[Lesson]) -> None:
+    """Make what nbgrader and its formgrader need to list the lessons: their source notebooks, their points in the gradebook, a secret."""
+    for lesson in lessons:
+        write_source(lesson, Path(course.directory.format_path(course.directory.source_directory, ".", ".")).resolve())
+        gradebook.enter_lesson(lesson, *course.database)
+    _ = course.secret
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Your own copy of the lessons, to write in: `python -m vae_helpers`, in the course's folder."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+MINE = "my_notebooks"
+RECORD = ".copied.json"  # what each notebook's cells were when it was copied
+
+
+def copy_lessons(notebooks: Path, mine: Path) -> list[str]:
+    """Copy the lessons that are not in `mine` yet, and bring those up to date that nobody has written in; returns what to say.
+
+    A notebook that somebody has written in stays as it is. Where its lesson has changed since, the new one is put beside it.
+    Raises OSError where `notebooks` holds no lesson, or nothing can be written.
+    """
+    lessons = sorted(path for path in notebooks.glob("*/*.ipynb") if path.stem == path.parent.name)
+    if not lessons:
+        raise FileNotFoundError(f"there are no lessons in {notebooks.resolve()}: run this in the course's folder")
+    record_file = mine / RECORD
+    record = json.loads(record_file.read_text(encoding="utf-8")) if record_file.exists() else {}
+    said = []
+    for lesson in lessons:
+        now = cells_of(lesson)
+        for name in (lesson.name, f"{lesson.stem} (new).ipynb"):
+            copy = mine / lesson.stem / name
+            key = copy.relative_to(mine).as_posix()
+            if copy.exists() and record.get(key) == now:
+                break  # it was copied from this very version
+            if copy.exists() and cells_of(copy) not in (record.get(key), now):
+                continue  # somebody has written in it
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = copy.with_name(f".{name}.unfinished")
+            shutil.copyfile(lesson, unfinished)
+            unfinished.replace(copy)
+            record[key] = now
+            if name != lesson.name:
+                said.append(f"{lesson.stem} has changed: yours stays as it is, and the new one lies beside it, {copy}")
+            break
+        else:
+            said.append(f"{lesson.stem} has changed again: both of yours stay as they are, and the new one is {lesson}")
+    record_file.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return said
+
+
+def cells_of(path: Path) -> str:
+    """A digest of what is written in a notebook's cells; opening, running and saving it leave it as it is."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+    except (ValueError, KeyError, TypeError):
+        return "no notebook"
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+def main() -> int:
+    try:
+        said = copy_lessons(Path("notebooks"), Path(MINE))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join([*said, f"Your lessons are in {MINE}/."]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
