@@ -82,6 +82,30 @@ def grade_command(args: argparse.Namespace) -> None:
     print(summary(results))
 
 
+def collect_command(args: argparse.Namespace) -> None:
+    from .classroom import Course
+    from .collecting import collect, told
+    from .lms import read_participants
+
+    lesson = find_lessons([args.lesson])[0].name if args.lesson else None
+    participants = read_participants(args.participants) if args.participants else None
+    result = collect(Course.find(), args.source, participants, lesson)
+    print(told(result))
+    if result.unplaced:
+        raise CourseError(f"{len(result.unplaced)} could not be placed, as said above; {args.source} is as it was")
+
+
+def marks_command(args: argparse.Namespace) -> None:
+    from .classroom import Course
+    from .exporting import write_marks
+    from .lms import read_participants
+
+    (lesson,) = find_lessons([args.lesson])
+    listed = read_participants(args.listed) if args.listed else None
+    path, remarks = write_marks(Course.find(), lesson, args.format, listed, args.output, args.column, args.exercises)
+    print("\n".join([*remarks, str(path)]))
+
+
 def replay_command(args: argparse.Namespace) -> None:
     from .classroom import Course
     from .replay import replay
@@ -136,6 +160,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--no-sandbox", action="store_true", help="run student code with your own rights; recorded with the marks"
     )
     command.set_defaults(run=grade_command)
+    command = commands.add_parser(
+        "collect", help="put what Moodle, Canvas or a folder has of everybody where grading finds it"
+    )
+    command.add_argument("source", type=Path, metavar="FILE.zip", help="the archive as it was downloaded, or a folder")
+    command.add_argument("--participants", type=Path, metavar="FILE.csv", help="who is who: the platform's own list")
+    command.add_argument("--lesson", help='what all of it is, as "03"; by default, what the notebooks say')
+    command.set_defaults(run=collect_command)
+    command = commands.add_parser("marks", help="write a lesson's marks as Canvas, Moodle or a spreadsheet takes them")
+    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("--format", choices=("csv", "canvas", "moodle"), default="csv")
+    command.add_argument(
+        "--from", dest="listed", type=Path, metavar="FILE.csv", help="Canvas's gradebook, Moodle's worksheet"
+    )
+    command.add_argument("--column", help="the assignment's in that file; by default the lesson's name, and Moodle's Grade")
+    command.add_argument("--exercises", action="store_true", help="one column for each exercise, too")
+    command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/exports/LESSON.FORMAT.csv")
+    command.set_defaults(run=marks_command)
     command = commands.add_parser("replay", help="one student's exercise again: inputs, what came back, what was expected")
     command.add_argument("student")
     command.add_argument("exercise", help='its name, as "gaussian_kl"')

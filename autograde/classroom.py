@@ -96,10 +96,10 @@ class Course:
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submitted(student, marks.lesson) / name, most=1000)
             if data is not None:
-                _write(self.graded(student, marks.lesson) / name, data.decode(errors="replace"))
+                write_whole(self.graded(student, marks.lesson) / name, data.decode(errors="replace"))
         if marks.digest or marks.state != State.MISSING:  # who handed in nothing has no submission to give feedback on
-            _write(self.graded(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
-        _write(self.marks(student, marks.lesson), marks.to_json())
+            write_whole(self.graded(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
+        write_whole(self.marks(student, marks.lesson), marks.to_json())
 
     def kept(self, student: str, lesson: str) -> Marks | None:
         """The marks on file. None where there are none, or none that can be read."""
@@ -109,7 +109,8 @@ class Course:
             return None
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, and the folders above it; what was there stays until all of it is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8")

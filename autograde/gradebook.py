@@ -2,9 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from nbgrader.api import (
+    Assignment,
+    BaseCell,
     Comment,
     Grade,
     Gradebook,
@@ -75,6 +78,39 @@ def known_students(db_url: str, course_id: str) -> list[str]:
     """The ids of the students that the gradebook knows."""
     with open_gradebook(db_url, course_id) as gradebook:
         return [student.id for student in gradebook.students]
+
+
+def known_people(db_url: str, course_id: str) -> list[tuple[str, str, str, str]]:
+    """(id, last name, first name, e-mail address) of every student that the gradebook knows; what it doesn't know is empty."""
+    with open_gradebook(db_url, course_id) as gradebook:
+        return [(s.id, s.last_name or "", s.first_name or "", s.email or "") for s in gradebook.students]
+
+
+@dataclass
+class Score:
+    """A submission's marks, a human's included: points, the penalty taken off; None until a human has looked. exercises: by check cell."""
+
+    points: float | None
+    penalty: float
+    exercises: dict[str, float | None]
+
+
+def lesson_scores(lesson: str, db_url: str, course_id: str) -> dict[str, Score]:
+    """The marks that count of each submission of a lesson, by student."""
+    scores: dict[str, Score] = {}
+    with open_gradebook(db_url, course_id) as gradebook:
+        columns = (SubmittedAssignment.student_id, SubmittedNotebook.late_submission_penalty, BaseCell.name)
+        rows = gradebook.db.query(*columns, Grade.score, Grade.needs_manual_grade, Grade.manual_score)
+        rows = rows.select_from(Grade).join(Grade.notebook).join(SubmittedNotebook.assignment).join(Grade.cell)
+        rows = rows.join(SubmittedAssignment.assignment).filter(Assignment.name == lesson)
+        for student, penalty, cell, score, needs_a_look, manual in rows:
+            of = scores.setdefault(student, Score(-(penalty or 0.0), penalty or 0.0, {}))
+            open_still = needs_a_look and manual is None
+            of.exercises[cell] = None if open_still else score
+            of.points = None if open_still or of.points is None else of.points + score
+    for score in scores.values():
+        score.points = None if score.points is None else max(0.0, score.points)
+    return scores
 
 
 def is_saved(student: str, marks: Marks, db_url: str, course_id: str) -> bool:
