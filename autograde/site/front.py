@@ -10,7 +10,9 @@ from .explorer import plane
 
 TITLE = "Variational autoencoders, hands on"
 TEMPLATE = Path(__file__).parent / "assets" / "front.md"
-ROW = re.compile(r"^\| \[(?P<title>[^\]]+)\]\(notebooks/(?P<name>\w+)/[^)]*\) \| (?P<what>.*?) \| (?P<minutes>.*?) \|", re.MULTILINE)
+ROW = re.compile(
+    r"^\| \[(?P<title>[^\]]+)\]\(notebooks/(?P<name>\w+)/[^)]*\) \| (?P<what>.*?) \| (?P<minutes>.*?) \|", re.MULTILINE
+)
 
 
 def page(lessons: list[Lesson], static: Path, readme: Path = ROOT / "README.md") -> str:
@@ -41,4 +43,5 @@ def check_that_names_a_mistake() -> str:
         return 0.5 * (mu**2 + (2 * logvar).exp() - 1 - 2 * logvar).sum(1)
 
     said = str(judge("gaussian_kl", gaussian_kl, seed=0))
-    return "".join(f"<p>{html.escape(line.strip())}</p>" for line in said.splitlines())
+    lines = [re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(line.strip())) for line in said.splitlines()]
+    return "".join(f"<p>{line}</p>" for line in lines)

@@ -15,8 +15,12 @@ BRANCH = "main"
 
 def repository(pyproject: Path = ROOT / "pyproject.toml") -> str | None:
     """OWNER/NAME of the repository on GitHub that `[project.urls]` names, or None."""
-    table = re.search(r"^\[project\.urls\]\n(.*?)(?=^\[|\Z)", pyproject.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    address = table and re.search(r'^Repository *= *"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?"', table[1], re.MULTILINE)
+    table = re.search(
+        r"^\[project\.urls\]\n(.*?)(?=^\[|\Z)", pyproject.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    address = table and re.search(
+        r'^Repository *= *"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?"', table[1], re.MULTILINE
+    )
     return address[1] if address else None
 
 

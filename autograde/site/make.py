@@ -1,6 +1,5 @@
 """Make the site: pages from lessons and their kept outputs, the front page, and Sphinx over all of it."""
 
-import contextlib
 import io
 import shutil
 import tempfile
@@ -13,13 +12,16 @@ from ..lesson import ROOT, CourseError, Lesson
 from . import front
 from .explorer import write_data
 from .launch import buttons, repository
+from .leaks import refuse_leaks
 from .pages import page, with_buttons
 from .run import KEPT, execute_all
 
 SITE = ROOT / "build" / "site"
 
 
-def make(lessons: list[Lesson], output: Path = SITE, kept: Path = KEPT, workers: int = 1, address: str | None = None) -> Path:
+def make(
+    lessons: list[Lesson], output: Path = SITE, kept: Path = KEPT, workers: int = 1, address: str | None = None
+) -> Path:
     """Make the site of `lessons` in `output`, all of it or nothing; returns its front page.
 
     address: the repository's OWNER/NAME, by default pyproject.toml's. Raises CourseError where a library is missing, a lesson
@@ -49,22 +51,24 @@ def make(lessons: list[Lesson], output: Path = SITE, kept: Path = KEPT, workers:
             nbformat.write(notebook, source / lesson.name / f"{lesson.name}.ipynb")
         (source / "index.md").write_text(front.page(lessons, static), encoding="utf-8")
         said = io.StringIO()
-        with contextlib.redirect_stderr(io.StringIO()):
-            app = Sphinx(
-                srcdir=source,
-                confdir=None,
-                outdir=made,
-                doctreedir=Path(folder, "doctrees"),
-                buildername="html",
-                confoverrides=settings(front.TITLE, address),
-                status=None,
-                warning=said,
-            )
-            app.build()
+        app = Sphinx(
+            srcdir=source,
+            confdir=None,
+            outdir=made,
+            doctreedir=Path(folder, "doctrees"),
+            buildername="html",
+            confoverrides=settings(front.TITLE, address),
+            status=None,
+            warning=said,
+        )
+        app.build()
         if said.getvalue():
             raise CourseError("Sphinx: " + said.getvalue().replace(str(source), "").strip())
-        for left in (*made.rglob("*.map"), made / "objects.inv", made / ".buildinfo"):
+        # The theme's own sources, and what only Sphinx reads.
+        for left in (*made.rglob("*.map"), *made.rglob("*webpack-macros.html"), made / "objects.inv", made / ".buildinfo"):
             left.unlink(missing_ok=True)
+        shutil.rmtree(made / "_sources", ignore_errors=True)  # empty
+        refuse_leaks(made)
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, output)

@@ -30,7 +30,10 @@ def settings(title: str, repository: str | None) -> dict[str, Any]:
         "myst_heading_anchors": 3,
         "suppress_warnings": ["myst.header"],  # a cell of prose may begin at any level
         "mathjax_path": "mathjax/tex-chtml.js",
-        "mathjax3_config": {"chtml": {"displayAlign": "center"}, "options": {"menuOptions": {"settings": {"inTabOrder": False}}}},
+        "mathjax3_config": {
+            "chtml": {"displayAlign": "center"},
+            "options": {"menuOptions": {"settings": {"inTabOrder": False}}},
+        },
         "copybutton_prompt_text": ">>> ",
         "html_theme": "sphinx_book_theme",
         "html_static_path": ["_static"],
@@ -46,7 +49,6 @@ def settings(title: str, repository: str | None) -> dict[str, Any]:
             "use_download_button": False,
             "show_toc_level": 2,
             "home_page_in_toc": False,
-            "extra_footer": "",
             **({"repository_url": f"https://github.com/{repository}", "use_repository_button": True} if repository else {}),
         },
     }
@@ -88,7 +90,9 @@ class Cards(SphinxPostTransform):
 
     @staticmethod
     def _tags(node: nodes.Node) -> set[str]:
-        return {name.removeprefix("tag_") for name in node.get("classes", ())} if isinstance(node, nodes.container) else set()
+        return (
+            {name.removeprefix("tag_") for name in node.get("classes", ())} if isinstance(node, nodes.container) else set()
+        )
 
     def _ends_before(self, node: nodes.Node) -> bool:
         is_cell = isinstance(node, nodes.container) and "cell" in node.get("classes", ())
