@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # In a container one is often root, which Jupyter wants to be told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test grading notebooks demo bench bench-grading claims check lint sandbox
+.PHONY: lab test grading notebooks demo bench bench-grading claims check lint sandbox site
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # In a copy of one's own: an update of the course touches nothing that was written there.
@@ -47,6 +47,10 @@ bench-grading: .venv/dev sandbox
 claims: .venv/dev
 	$(BIN)/python -m autograde claims $(LESSON) $(CLAIMS_OPTIONS)
 
+# The course as a web site, in build/site. What the lessons print and draw is kept in build/executed. LESSON="00 03" takes two.
+site: .venv/site
+	$(BIN)/python -m autograde site $(LESSON)
+
 lint: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -67,7 +71,8 @@ TORCH := $(shell sed -n 's/^ *\("torch[^"]*"\).*/\1/p' pyproject.toml)
 ASK := import urllib.request as web; web.urlopen(web.Request("$(CPU_INDEX)/torch/", headers={"User-Agent": "pip"}), timeout=5)
 
 .venv/dev: EXTRAS := [dev]
-.venv/lab .venv/dev: pyproject.toml | .venv/bin/python
+.venv/site: EXTRAS := [site]
+.venv/lab .venv/dev .venv/site: pyproject.toml | .venv/bin/python
 	@if [ -z "$(filter-out 0,$(GPU))" ] && [ "$$(uname -sm)" = "Linux x86_64" ] && ! nvidia-smi -L >/dev/null 2>&1 && \
 	    ! $(BIN)/python -c "import torchvision" 2>/dev/null; then \
 	  timeout 10 $(BIN)/python -c '$(ASK)' 2>/dev/null && \

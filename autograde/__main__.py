@@ -53,6 +53,16 @@ def demo_command(args: argparse.Namespace) -> None:
     demo(args.folder)
 
 
+def site_command(args: argparse.Namespace) -> None:
+    if args.workers < 1:
+        raise CourseError(f"--workers {args.workers}: at least 1 is needed")
+    lessons = find_lessons(args.lesson)
+
+    from .site.make import make
+
+    print(make(lessons, args.output.resolve(), workers=args.workers))
+
+
 def weights_command(args: argparse.Namespace) -> None:
     from vae_helpers.weights import SHIPPED
 
@@ -144,6 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("demo", help="make a class of synthetic students, grade it, and print who got what")
     command.add_argument("--folder", default="grading/demo", help="where the class, the feedback and the marks are written")
     command.set_defaults(run=demo_command)
+    command = commands.add_parser("site", help="make the course's web site in build/site")
+    command.add_argument("lesson", nargs="*", help='only these, as "03"; all where none is given')
+    command.add_argument("--output", type=Path, default=Path("build", "site"), metavar="FOLDER")
+    command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="lessons that are run at a time")
+    command.set_defaults(run=site_command)
     command = commands.add_parser("weights", help="train the weights that lesson 05 loads (a few minutes), and ship them")
     command.add_argument("--epochs", type=float, default=5, help="passes over MNIST")
     command.add_argument("--folder", type=Path, help="where the files are written; by default, beside vae_helpers' others")

@@ -68,3 +68,13 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The web site of lesson 00 alone; skips where what makes it is not installed."""
+    pytest.importorskip("myst_nb", reason='the site is not tested: pip install -e ".[site]"')
+    from autograde.lesson import read_lesson
+    from autograde.site.make import make
+
+    return make([read_lesson("00_start_here")], tmp_path_factory.mktemp("site") / "site").parent

@@ -3,11 +3,12 @@
 import asyncio
 import select
 
-import kernels  # noqa: F401
 import zmq
 import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
+
+import autograde.kernels  # noqa: F401
 
 
 def test_a_reply_that_comes_during_a_send_is_noticed():

@@ -1,10 +1,8 @@
 """The solved notebooks under nbmake, with everything real."""
 
-import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -22,18 +20,17 @@ WEIGHTS = {"07_convolutional_vae": "vae.safetensors"}  # what a student hands in
 @pytest.mark.parametrize("name", lesson_names())
 def test_solved_notebook_passes_under_nbmake(name, tmp_path, record_property):
     path = write_source(read_lesson(name), tmp_path, claims=True)
-    # `-p kernels`: see tests/kernels.py.
+    # `-p autograde.kernels`: see there.
     command = [
         *(sys.executable, "-m", "pytest", "--nbmake", f"--nbmake-timeout={HANGS}"),
         "-p",
-        "kernels",
+        "autograde.kernels",
         "-p",
         "no:cacheprovider",
         "-q",
     ]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     before = processor_time()
-    done = subprocess.run([*command, str(path)], cwd=path.parent, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*command, str(path)], cwd=path.parent, capture_output=True, text=True)
     took = processor_time() - before
     record_property(name, f"{took:.0f} s of processor time (budget {2 * BUDGET.get(name, 90)} s, 2 cores)")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,10 +1,10 @@
 """The released notebooks, as a student first opens them."""
 
-import kernels  # noqa: F401
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import autograde.kernels  # noqa: F401
 from autograde.build import NOTEBOOKS
 from autograde.lesson import lesson_names, read_lesson
 

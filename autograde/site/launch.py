@@ -1,0 +1,43 @@
+"""Where a lesson opens with one click, made from the one address of the repository in pyproject.toml; without one, nowhere.
+
+Each service's address is as its documentation says: Colab's "open from GitHub", mybinder.org's "v2/gh", and Codespaces' "new".
+"""
+
+import html
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from ..lesson import ROOT
+
+BRANCH = "main"
+
+
+def repository(pyproject: Path = ROOT / "pyproject.toml") -> str | None:
+    """OWNER/NAME of the repository on GitHub that `[project.urls]` names, or None."""
+    table = re.search(
+        r"^\[project\.urls\]\n(.*?)(?=^\[|\Z)", pyproject.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    address = table and re.search(
+        r'^Repository *= *"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?"', table[1], re.MULTILINE
+    )
+    return address[1] if address else None
+
+
+def launchers(repository: str | None, lesson: str) -> dict[str, str]:
+    """Service → the address that opens the lesson there. Empty where the course has no address."""
+    if not repository:
+        return {}
+    path = f"notebooks/{lesson}/{lesson}.ipynb"
+    return {
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/{BRANCH}/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath={quote(f'lab/tree/{path}', safe='')}",
+        "Codespaces": f"https://codespaces.new/{repository}?quickstart=1",
+    }
+
+
+def buttons(repository: str | None, lesson: str, download: str) -> str:
+    """The row of links below a lesson's title. download: the way from the page to the released notebook."""
+    links = [f'<a href="{html.escape(url)}">Open in {name}</a>' for name, url in launchers(repository, lesson).items()]
+    links.append(f'<a href="{html.escape(download)}" download>Download the notebook</a>')
+    return f'<p class="launch">{" ".join(links)}</p>'

@@ -1,0 +1,109 @@
+"""In the kernel of a lesson that is run for the site: what is to move in the page is recorded beside the static figure.
+
+`explore` also draws its figure at chosen values of its last two controls (frames, among which the page switches), and
+`latent_explorer` says how far its map reaches, and whether the decoder is the one that the page computes itself.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+FRAMES = "application/vnd.vae-course.frames+json"
+PLANE = "application/vnd.vae-course.plane+json"
+MOVING = 2  # controls that move in the page: the last ones; the others stay at their first values
+MOST = 11  # values of a control
+DPI = 80
+
+
+def record() -> None:
+    """Replace the explorers that `from vae_helpers import explore` finds by ones that record."""
+    import vae_helpers
+
+    vae_helpers.explore = _recorded(vae_helpers.explore, _frames)
+    vae_helpers.latent_explorer = _recorded(vae_helpers.latent_explorer, _plane)
+
+
+def _recorded(original: Callable, describe: Callable[..., tuple[str, dict] | None]) -> Callable:
+    from IPython.display import display
+
+    def explorer(*args, **kwargs):
+        original(*args, **kwargs)
+        with torch.random.fork_rng():  # what the lesson draws next stays the same
+            state = np.random.get_state()
+            recorded = describe(*args, **kwargs)
+            np.random.set_state(state)
+        if recorded:
+            display({recorded[0]: recorded[1], "text/plain": "recorded for the site"}, raw=True)
+
+    return explorer
+
+
+def _frames(
+    draw: Callable, static: Any, caption: str, alt: str, start: dict[str, Any] | None = None, **controls
+) -> tuple[str, dict] | None:
+    first, values = {}, {}
+    for name, control in controls.items():
+        first[name], values[name] = _values(control, (start or {}).get(name))
+    moving = list(controls)[-MOVING:]
+    frames, chosen = [], [values[name] for name in moving]
+    for place in np.ndindex(*map(len, chosen)):
+        now = {name: values[name][i] for name, i in zip(moving, place, strict=True)}
+        frames.append(_png(draw(**(first | now))))
+    described = [
+        {"name": name, "values": [_said(value) for value in values[name]], "start": values[name].index(first[name])}
+        for name in moving
+    ]
+    still = {name: _said(first[name]) for name in controls if name not in moving}
+    return FRAMES, {"controls": described, "still": still, "frames": frames}
+
+
+def _values(control: Any, start: Any) -> tuple[Any, list]:
+    """A control's first value, and at most `MOST` of its values with that one among them."""
+    import inspect
+
+    from ipywidgets import interactive
+
+    widget = interactive.widget_from_abbrev(control, inspect.Parameter.empty if start is None else start)
+    if hasattr(widget, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+    else:
+        count = int(round((widget.max - widget.min) / widget.step)) + 1
+        values = [type(widget.min)(round(widget.min + i * widget.step, 10)) for i in range(count)]
+    first = min(values, key=lambda value: abs(value - widget.value)) if _is_number(widget.value) else widget.value
+    if len(values) > MOST:
+        places = {int(round(i)) for i in np.linspace(0, len(values) - 1, MOST)}
+        nearest = min(places, key=lambda i: abs(i - values.index(first)))
+        values = [values[i] for i in sorted(places - {nearest} | {values.index(first)})]
+    return first, values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _said(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _png(figure) -> str:
+    from matplotlib import pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)  # whole, so that all frames are of one size
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@torch.no_grad()
+def _plane(decode: Callable, extent: float = 2.5, n: int = 13) -> tuple[str, dict]:
+    from vae_helpers import load_pretrained
+
+    z = torch.tensor([[0.0, 0.0], [1.0, -0.5], [-2.0, 1.5]])
+    shipped = load_pretrained("explorer").decode(z)
+    made = torch.as_tensor(decode(z))
+    same = made.shape == shipped.shape and torch.allclose(made, shipped, atol=1e-4)
+    return PLANE, {"extent": extent, "shipped": same}
