@@ -251,7 +251,7 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
         for lesson in lessons:
             for student in students:
                 submission = book.find_submission(lesson.name, student.name)
-                marks = {mark.exercise: mark for mark in course.kept(student.name, lesson.name).exercises}
+                marks = {mark.exercise: mark for mark in course.saved_marks(student.name, lesson.name).exercises}
                 named = [mark.mistake for mark in marks.values() if mark.mistake]
                 points = f"{submission.score:g}/{submission.max_score:g}"
                 print(f"{student.name:<11} {student.kind:<14} {lesson.name:<22} {points:>7}  {', '.join(named)}")

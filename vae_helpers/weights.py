@@ -1,6 +1,5 @@
 """Weights in safetensors files: plain arrays, safe to open whoever made them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from .files import write_whole
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -28,13 +29,7 @@ def save_parameters(parameters: dict[str, Tensor], path: str | Path) -> Path:
         raise FileNotFoundError(f"there is no folder {path.parent.resolve()} to save {path.name} in: make it first")
     # A clone each: tied parameters share memory, which safetensors refuses.
     state = {name: value.detach().float().clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(save(state))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    return write_whole(path, save(state))
 
 
 def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
