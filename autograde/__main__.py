@@ -53,12 +53,12 @@ def demo_command(args: argparse.Namespace) -> None:
     demo(args.folder)
 
 
-def weights_command(args: argparse.Namespace) -> None:
-    from vae_helpers.weights import SHIPPED
+def train_command(args: argparse.Namespace) -> None:
+    from vae_helpers.pretrained import SHIPPED
 
-    from .weights import make
+    from .train_shipped import make
 
-    make(args.folder or SHIPPED, args.epochs)
+    make(args.model, args.folder or SHIPPED, args.epochs)
 
 
 def grade_command(args: argparse.Namespace) -> None:
@@ -120,10 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("demo", help="make a class of synthetic students, grade it, and print who got what")
     command.add_argument("--folder", default="grading/demo", help="where the class, the feedback and the marks are written")
     command.set_defaults(run=demo_command)
-    command = commands.add_parser("weights", help="train the weights that lesson 05 loads (a few minutes), and ship them")
-    command.add_argument("--epochs", type=float, default=5, help="passes over MNIST")
-    command.add_argument("--folder", type=Path, help="where the files are written; by default, beside vae_helpers' others")
-    command.set_defaults(run=weights_command)
+    command = commands.add_parser("train", help="train a model whose weights ship with the course, and write them")
+    models = "explorer|classifier|mlp_vae|conv_vae"
+    command.add_argument("model", metavar=models, help="each takes a few minutes, mlp_vae half an hour")
+    command.add_argument("--epochs", type=float, help="passes over MNIST; by default as many as the shipped one had")
+    command.add_argument("--folder", type=Path, help="where its files are written; by default vae_helpers/shipped")
+    command.set_defaults(run=train_command)
     command = commands.add_parser("grade", help="grade a lesson's submissions, and write marks and graded notebooks")
     command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
     command.add_argument("--students", nargs="+", metavar="STUDENT", help="only these")
