@@ -98,6 +98,7 @@ def report_command(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 1 after one line that says what was wrong. (argparse itself ends with 2.)"""
     parser = argparse.ArgumentParser(prog="python -m autograde", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")

