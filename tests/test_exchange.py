@@ -154,7 +154,7 @@ def test_a_week_with_the_exchange(course, caplog):
     for lesson in (START, TRAINS):
         assert api.collect(lesson.name)["success"]
 
-    kept = {}
+    saved = {}
     for way in ("autograde", "command", "button"):
         if way == "autograde":
             grade_class(course, START, progress=False)
@@ -164,7 +164,7 @@ def test_a_week_with_the_exchange(course, caplog):
             subprocess.run(command, cwd=course.root, check=True, capture_output=True)
         else:
             assert all(api.autograde(START.name, student)["success"] for student in ("ada", "bob", "kai"))
-        kept[way] = {student: course.saved_marks(student, START.name).to_json() for student in ("ada", "bob", "kai")}
+        saved[way] = {student: course.saved_marks(student, START.name).to_json() for student in ("ada", "bob", "kai")}
         assert api.generate_feedback(START.name)["success"]
         done = api.release_feedback(START.name)
         assert done["success"] and "is sent there: kai" in done["log"], done
@@ -173,7 +173,7 @@ def test_a_week_with_the_exchange(course, caplog):
         shutil.rmtree(course.root / "grading" / "exchange" / "vae" / "feedback")
         for student in students.values():
             shutil.rmtree(student.folder / START.name / "feedback")
-    assert kept["autograde"] == kept["command"] == kept["button"]
+    assert saved["autograde"] == saved["command"] == saved["button"]
     marks = course.saved_marks("ada", TRAINS.name)
     assert marks.points == marks.max_points, [m.message for m in marks.exercises if m.points < m.max_points]
     assert course.saved_marks("bob", TRAINS.name).state == "missing"
