@@ -63,12 +63,12 @@ def site_command(args: argparse.Namespace) -> None:
     print(make(lessons, args.output.resolve(), workers=args.workers))
 
 
-def weights_command(args: argparse.Namespace) -> None:
-    from vae_helpers.weights import SHIPPED
+def train_command(args: argparse.Namespace) -> None:
+    from vae_helpers.pretrained import SHIPPED
 
-    from .weights import make
+    from .train_shipped import make
 
-    make(args.folder or SHIPPED, args.epochs)
+    make(args.model, args.folder or SHIPPED, args.epochs)
 
 
 def grade_command(args: argparse.Namespace) -> None:
@@ -132,6 +132,7 @@ def report_command(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 1 after one line that says what was wrong. (argparse itself ends with 2.)"""
     parser = argparse.ArgumentParser(prog="python -m autograde", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")
@@ -159,10 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--output", type=Path, default=Path("build", "site"), metavar="FOLDER")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="lessons that are run at a time")
     command.set_defaults(run=site_command)
-    command = commands.add_parser("weights", help="train the weights that lesson 05 loads (a few minutes), and ship them")
-    command.add_argument("--epochs", type=float, default=5, help="passes over MNIST")
-    command.add_argument("--folder", type=Path, help="where the files are written; by default, beside vae_helpers' others")
-    command.set_defaults(run=weights_command)
+    command = commands.add_parser("train", help="train a model whose weights ship with the course, and write them")
+    models = "explorer|classifier|mlp_vae|conv_vae"
+    command.add_argument("model", metavar=models, help="each takes a few minutes, mlp_vae half an hour")
+    command.add_argument("--epochs", type=float, help="passes over MNIST; by default as many as the shipped one had")
+    command.add_argument("--folder", type=Path, help="where its files are written; by default vae_helpers/shipped")
+    command.set_defaults(run=train_command)
     command = commands.add_parser("grade", help="grade a lesson's submissions, and write marks and graded notebooks")
     command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
     command.add_argument("--students", nargs="+", metavar="STUDENT", help="only these")

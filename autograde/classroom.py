@@ -12,6 +12,8 @@ from nbgrader.utils import parse_utc
 from tqdm import tqdm
 from traitlets.config import PyFileConfigLoader
 
+from vae_helpers.files import write_whole
+
 from . import gradebook
 from .build import write_source
 from .cluster import cluster
@@ -51,15 +53,18 @@ class Course:
 
     @property
     def secret(self) -> bytes:
+        """What the seeds of everybody's inputs are drawn with."""
         return course_secret(self.root / "grading" / "secret")
 
-    def submitted(self, student: str, lesson: str) -> Path:
+    def submission_folder(self, student: str, lesson: str) -> Path:
+        """Where a student's files of a lesson are put by whoever collects them."""
         return Path(self.directory.format_path(self.directory.submitted_directory, student, lesson))
 
-    def graded(self, student: str, lesson: str) -> Path:
+    def graded_folder(self, student: str, lesson: str) -> Path:
+        """Where the graded notebook goes, of which nbgrader makes the feedback."""
         return Path(self.directory.format_path(self.directory.autograded_directory, student, lesson))
 
-    def marks(self, student: str, lesson: str) -> Path:
+    def marks_file(self, student: str, lesson: str) -> Path:
         """The file that holds a submission's marks, as `Marks.to_json` writes them."""
         return self.root / "grading" / "marks" / lesson / f"{student}.json"
 
@@ -74,47 +79,47 @@ class Course:
         return students
 
     def read(self, student: str, lesson: str) -> Handin | None:
+        """What a student handed in. None where that is nothing at all."""
         try:
-            return read_folder(self.submitted(student, lesson))
+            return read_folder(self.submission_folder(student, lesson))
         except Missing:
             return None
 
     def timestamp(self, student: str, lesson: str) -> datetime | None:
         """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
-        data, _ = read_file(self.submitted(student, lesson) / "timestamp.txt", most=100)
+        data, _ = read_file(self.submission_folder(student, lesson) / "timestamp.txt", most=100)
         try:
             return parse_utc(data.decode().strip()) if data else None
         except (ValueError, OverflowError):
             return None
 
     def seeds(self, student: str, lesson: Lesson) -> dict[str, int]:
+        """The seed of the student's inputs for each of the lesson's exercises, by name."""
         return seeds_of(self.secret, student, lesson.exercises)
 
-    def keep(self, student: str, marks: Marks) -> None:
+    def save_marks(self, student: str, marks: Marks) -> None:
         """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done."""
         gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson))
         for name in EXCHANGE_FILES:
-            data, _ = read_file(self.submitted(student, marks.lesson) / name, most=1000)
+            data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
-                write_whole(self.graded(student, marks.lesson) / name, data.decode(errors="replace"))
+                _write(self.graded_folder(student, marks.lesson) / name, data.decode(errors="replace"))
         if marks.digest or marks.state != State.MISSING:  # who handed in nothing has no submission to give feedback on
-            write_whole(self.graded(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
-        write_whole(self.marks(student, marks.lesson), marks.to_json())
+            _write(self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
+        _write(self.marks_file(student, marks.lesson), marks.to_json())
 
-    def kept(self, student: str, lesson: str) -> Marks | None:
+    def saved_marks(self, student: str, lesson: str) -> Marks | None:
         """The marks on file. None where there are none, or none that can be read."""
         try:
-            return Marks.from_json(self.marks(student, lesson).read_text(encoding="utf-8"))
+            return Marks.from_json(self.marks_file(student, lesson).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, and the folders above it; what was there stays until all of it is written."""
+def _write(path: Path, text: str) -> None:
+    """Write a file whole, and make the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, text)
 
 
 def prepare(course: Course, lessons: list[Lesson]) -> None:
@@ -175,7 +180,7 @@ def grade_class(
     students = students or everybody
     if not course.students(lesson.name):
         raise CourseError(
-            f"nobody has handed in {lesson.name}: {course.submitted('STUDENT', lesson.name)} is where it is looked for"
+            f"nobody has handed in {lesson.name}: {course.submission_folder('STUDENT', lesson.name)} is where it is looked for"
         )
 
     results: dict[str, Marks] = {}
@@ -184,11 +189,16 @@ def grade_class(
     def jobs() -> Iterator[Job]:
         for student in students:
             handin, seeds = course.read(student, lesson.name), course.seeds(student, lesson)
-            kept = None if again else course.kept(student, lesson.name)
+            saved = None if again else course.saved_marks(student, lesson.name)
             current = digest_of(handin, lesson, seeds) if handin else ""
-            done = kept and kept.digest == current and (kept.sandboxed or not sandboxed) and kept.state != State.GRADER_ERROR
-            if done and (handin is None or gradebook.is_saved(student, kept, *course.database)):
-                results[student] = kept
+            done = (
+                saved
+                and saved.digest == current
+                and (saved.sandboxed or not sandboxed)
+                and saved.state != State.GRADER_ERROR
+            )
+            if done and (handin is None or gradebook.is_saved(student, saved, *course.database)):
+                results[student] = saved
                 bar.update()
                 continue
             yield Job(student, handin, lesson.name, seeds, digest, limits, sandboxed)
@@ -198,7 +208,7 @@ def grade_class(
         mapping = _serial if serial else stack.enter_context(cluster(workers, scheduler))
         bar = stack.enter_context(tqdm(total=len(students), disable=not progress, unit="submission", desc=lesson.name))
         for job, marks in mapping(run, jobs(), lambda job, error: grader_error(lesson, error, job.seeds, job.sandboxed)):
-            course.keep(job.student, marks)
+            course.save_marks(job.student, marks)
             results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
             bar.update()
     return {student: results[student] for student in students}

@@ -288,7 +288,7 @@ def _kept_name(name: str, lesson: str, others: set[str]) -> str:
 
 def _place(course: Course, student: str, lesson: str, files: dict[str, bytes], when: datetime | None) -> str:
     """Write a submission's folder whole; returns what happened. An earlier one that differs is moved away, not lost."""
-    folder = course.submitted(student, lesson)
+    folder = course.submission_folder(student, lesson)
     if when:
         files = files | {"timestamp.txt": when.strftime("%Y-%m-%d %H:%M:%S.%f UTC").encode()}
     there = {

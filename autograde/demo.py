@@ -104,6 +104,7 @@ def correct_answers(exercise: Exercise) -> list[Answer]:
 
 
 def mistaken_answer(exercise: Exercise, mistake: str) -> Answer:
+    """A cell with one of the exercise's known mistakes in it."""
     if mistake in exercise.edited_texts:
         return Answer(reference_source(exercise.cell).replace(*exercise.edited_texts[mistake]), mistake)
     if mistake in exercise.made:
@@ -112,6 +113,7 @@ def mistaken_answer(exercise: Exercise, mistake: str) -> Answer:
 
 
 def reference_source(cell: Cell) -> str:
+    """The cell as a student who has written the reference would hand it in."""
     return "\n".join(line for line in cell.source.splitlines() if BEGIN not in line and END not in line)
 
 
@@ -251,7 +253,7 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
         for lesson in lessons:
             for student in students:
                 submission = book.find_submission(lesson.name, student.name)
-                marks = {mark.exercise: mark for mark in course.kept(student.name, lesson.name).exercises}
+                marks = {mark.exercise: mark for mark in course.saved_marks(student.name, lesson.name).exercises}
                 named = [mark.mistake for mark in marks.values() if mark.mistake]
                 points = f"{submission.score:g}/{submission.max_score:g}"
                 print(f"{student.name:<11} {student.kind:<14} {lesson.name:<22} {points:>7}  {', '.join(named)}")
@@ -271,6 +273,7 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
 
 
 def as_planted(answer: Answer, mark: Mark) -> bool:
+    """Whether an answer was recognised: a right one passed, a mistake named, an empty cell as not written."""
     if answer.source is None:
         return not mark.written
     return mark.mistake == answer.mistake and (answer.mistake is not None or mark.state == State.PASSED)

@@ -5,8 +5,10 @@ import io
 import re
 from pathlib import Path
 
+from vae_helpers.files import write_whole
+
 from .build import check_id
-from .classroom import Course, write_whole
+from .classroom import Course
 from .gradebook import Score, known_people, lesson_scores
 from .lesson import CourseError, Lesson
 from .lms import Participants, called
@@ -61,6 +63,7 @@ def write_marks(
     csv.writer(text, delimiter=listed.delimiter if listed else ",").writerows(
         [[quoted(cell) for cell in row] for row in table]
     )
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, text.getvalue())
     return output, remarks
 

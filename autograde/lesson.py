@@ -46,6 +46,7 @@ class Lesson:
 
     @property
     def exercises(self) -> dict[str, Cell]:
+        """The cells that students write, by the names of their exercises, in order."""
         return {cell.exercise: cell for cell in self.cells if cell.exercise}
 
 

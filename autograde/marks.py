@@ -26,6 +26,7 @@ class State(str, Enum):
 
     @property
     def needs_a_human(self) -> bool:
+        """Whether there is no mark, not even 0, until a human has looked."""
         return self in (State.UNREADABLE, State.GRADER_ERROR, State.FOR_A_HUMAN)
 
 
@@ -65,14 +66,17 @@ class Marks:
 
     @property
     def points(self) -> float:
+        """The sum of what the exercises got."""
         return sum(mark.points for mark in self.exercises)
 
     @property
     def max_points(self) -> float:
+        """The sum of what they could have got."""
         return sum(mark.max_points for mark in self.exercises)
 
     @property
     def needs_a_human(self) -> bool:
+        """Whether the submission, or an exercise in it, does."""
         return any(state.needs_a_human for state in (self.state, *(mark.state for mark in self.exercises)))
 
     def to_json(self) -> str:

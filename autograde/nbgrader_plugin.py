@@ -40,6 +40,6 @@ class JudgeSubmission(NbGraderPreprocessor):
         handin, seeds = course.read(names["student"], lesson.name), course.seeds(names["student"], lesson)
         limits = Limits(step=self.step_timeout, submission=self.timeout)
         marks = grade(handin, lesson.name, seeds, limits=limits, sandboxed=self.sandbox)
-        course.keep(names["student"], marks)
+        course.save_marks(names["student"], marks)
         self.log.info("%s, %s: %s, %g of %g", names["student"], lesson.name, marks.state, marks.points, marks.max_points)
         return nbformat.reads(marks.notebook, as_version=4), resources

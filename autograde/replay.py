@@ -59,8 +59,8 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
         lines.append("")
     for label, returned in theirs.items():
         lines += [label, *(f"  {what}: {value}" for what, value in returned.items()), ""]
-    kept = course.kept(student, lesson.name)
-    on_file = next((mark for mark in kept.exercises if mark.exercise == exercise), None) if kept else None
+    saved = course.saved_marks(student, lesson.name)
+    on_file = next((mark for mark in saved.exercises if mark.exercise == exercise), None) if saved else None
     lines += [f"Verdict: {marks.state}, {marks.points:g} of {marks.max_points:g} points", marks.message]
     if on_file is None:
         lines.append("No mark is on file.")

@@ -25,8 +25,8 @@ img { max-width: 100% } .warning { border-left: 4px solid #b35900; padding-left:
 
 def write_report(course: Course, lesson: Lesson, path: Path) -> Path:
     """Write the page to `path`; returns it. Raises CourseError where no marks are on file."""
-    folder = course.marks("", lesson.name).parent
-    results = {file.stem: course.kept(file.stem, lesson.name) for file in sorted(folder.glob("*.json"))}
+    folder = course.marks_file("", lesson.name).parent
+    results = {file.stem: course.saved_marks(file.stem, lesson.name) for file in sorted(folder.glob("*.json"))}
     results = {student: marks for student, marks in results.items() if marks is not None}
     if not results:
         raise CourseError(f"no marks of {lesson.name} are on file: run `python -m autograde grade {lesson.name}` first")

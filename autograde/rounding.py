@@ -131,9 +131,11 @@ class OtherInputs(Recorder):
     number: int = 0
 
     def normal(self, *shape: int, **options: float) -> torch.Tensor:
+        """As `Recorder.normal`."""
         return self._other(super().normal(*shape, **options))
 
     def uniform(self, *shape: int, **options: float) -> torch.Tensor:
+        """As `Recorder.uniform`."""
         return self._other(super().uniform(*shape, **options))
 
     def _other(self, drawn: torch.Tensor) -> torch.Tensor:

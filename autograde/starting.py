@@ -7,10 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("warm_parent.py")
+PROGRAM = Path(__file__).with_name("warm_parent")
 
 
 class GraderError(Exception):
@@ -18,7 +17,7 @@ class GraderError(Exception):
 
 
 class WarmParent:
-    """The process that the children are forked from."""
+    """The process that the children are forked from. Making one waits until it is up; raises GraderError where it ends instead."""
 
     def __init__(self):
         ours, theirs = socket.socketpair()
@@ -32,12 +31,16 @@ class WarmParent:
         environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         environment["TORCH_COMPILE_DISABLE"] = "1"  # a compiler takes a minute, and there is none in the sandbox
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(SCRIPT)], stdin=theirs, stdout=subprocess.DEVNULL, env=environment, cwd="/"
+            [sys.executable, "-I", str(PROGRAM)], stdin=theirs, stdout=subprocess.DEVNULL, env=environment, cwd="/"
         )
         theirs.close()
         self.socket = ours
-        if not ours.recv(16):
-            raise GraderError("the process that student code is started from did not come up")
+        try:
+            if not ours.recv(16):
+                raise GraderError("the process that student code is started from did not come up")
+        except BaseException:
+            self.process.kill()
+            raise
 
     def fork(self, descriptors: Sequence[int], budgets: dict[str, int]) -> int:
         """Start a child that reads descriptors[0] and answers on descriptors[1], in the sandbox descriptors[2]; its process id."""
@@ -56,18 +59,18 @@ class WarmParent:
         return json.loads(said)
 
 
-@cache
-def _warm_parent(pid: int) -> WarmParent:
-    return WarmParent()
+_parents: dict[int, WarmParent] = {}  # by process: one that was forked off has none yet
 
 
 @contextlib.contextmanager
 def warm_parent():
     """This process's warm parent, started when first asked for; one that failed is not used again."""
+    here = os.getpid()
     try:
-        yield _warm_parent(os.getpid())
+        if here not in _parents:
+            _parents[here] = WarmParent()
+        yield _parents[here]
     except BaseException:
-        with contextlib.suppress(Exception):
-            _warm_parent(os.getpid()).process.kill()
-        _warm_parent.cache_clear()
+        if here in _parents:
+            _parents.pop(here).process.kill()
         raise

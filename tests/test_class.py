@@ -55,15 +55,15 @@ def course(tmp_path, new_gradebook) -> Course:
     shutil.copy(new_gradebook, tmp_path / "grading")
     for student, data in {"ada": notebook(), "bob": notebook(bits_per_dim=WRONG), "eve": b"<html>"}.items():
         hand_in(course, student, data)
-    course.submitted("kai", LESSON.name).mkdir(parents=True)
+    course.submission_folder("kai", LESSON.name).mkdir(parents=True)
     with Gradebook(*course.database) as book:
         book.add_student("zoe")
     return course
 
 
 def hand_in(course: Course, student: str, data: bytes) -> None:
-    course.submitted(student, LESSON.name).mkdir(parents=True, exist_ok=True)
-    (course.submitted(student, LESSON.name) / NAME).write_bytes(data)
+    course.submission_folder(student, LESSON.name).mkdir(parents=True, exist_ok=True)
+    (course.submission_folder(student, LESSON.name) / NAME).write_bytes(data)
 
 
 def scores(course: Course) -> dict[str, tuple]:
@@ -92,7 +92,7 @@ def test_everybody_ends_in_a_state_and_the_gradebook_agrees(course):
     assert scores(course) == {"ada": (POINTS, False), "bob": (wrong, False), "eve": (0, True), "kai": (0, False)}
     assert "needs a human: eve (unreadable)" in summary(results)
     assert "web page" in results["eve"].remarks[0]
-    assert course.kept("bob", LESSON.name).to_json() == results["bob"].to_json()
+    assert course.saved_marks("bob", LESSON.name).to_json() == results["bob"].to_json()
 
 
 def test_several_workers_give_the_same_marks_as_one(course):
@@ -180,7 +180,7 @@ def test_a_mark_that_a_human_gave_stays_and_is_flagged(course):
 
 @pytest.mark.parametrize("written", [b"yesterday", b"9999999999999999999999 00:00:00 UTC", b"\xff\xfe", None])
 def test_a_timestamp_that_a_student_has_changed_stops_nobody(course, written):
-    path = course.submitted("bob", LESSON.name) / "timestamp.txt"
+    path = course.submission_folder("bob", LESSON.name) / "timestamp.txt"
     os.mkfifo(path) if written is None else path.write_bytes(written)
     assert course.timestamp("bob", LESSON.name) is None
     assert grade(course)["bob"].state == State.GRADED
@@ -231,7 +231,7 @@ def test_killing_a_worker_loses_nothing(course):
     def kill_one():
         while not done.is_set():
             workers = [worker for server in running(os.getpid(), "forkserver") for worker in running(server, "forkserver")]
-            if len(workers) >= 2 and course.marks("ada", LESSON.name).exists():
+            if len(workers) >= 2 and course.marks_file("ada", LESSON.name).exists():
                 os.kill(workers[-1], signal.SIGKILL)
                 killed.append(workers[-1])
                 return
@@ -289,7 +289,7 @@ def test_replay_shows_what_an_appeal_needs(course, monkeypatch, capsys):
     grade(course)
     assert run_main(course, monkeypatch, "replay", "bob", "bits_per_dim") == 0
     said = capsys.readouterr().out
-    mark = next(m for m in course.kept("bob", LESSON.name).exercises if m.exercise == "bits_per_dim")
+    mark = next(m for m in course.saved_marks("bob", LESSON.name).exercises if m.exercise == "bits_per_dim")
     assert f"seed {mark.seed}" in said
     for word in ("returned:", "expected:", "Verdict: failed", mark.message, "The mark on file is the same."):
         assert word in said
@@ -302,7 +302,7 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
     grade(course)
     assert run_main(course, monkeypatch, "report", "00") == 0
     page = Path(capsys.readouterr().out.strip()).read_text()
-    mistake = next(m.mistake for m in course.kept("bob", LESSON.name).exercises if m.mistake)
+    mistake = next(m.mistake for m in course.saved_marks("bob", LESSON.name).exercises if m.mistake)
     assert mistake in page
     assert page.count("<img alt='") == page.count("data:image/png;base64,") == 3
     assert "http" not in page
@@ -352,7 +352,7 @@ def test_a_file_of_the_course_that_cannot_be_used_gets_one_clear_line(course, mo
 @pytest.mark.parametrize("text", ["7", "null", "[]", "{"])
 def test_a_marks_file_that_is_none_is_written_anew(course, text):
     grade(course)
-    course.marks("ada", LESSON.name).write_text(text)
+    course.marks_file("ada", LESSON.name).write_text(text)
     assert grade(course)["ada"].points == POINTS
 
 
@@ -368,9 +368,9 @@ def test_without_bubblewrap_grading_refuses_unless_asked_by_name(course, monkeyp
     assert "sudo apt install bubblewrap" in capsys.readouterr().err
     assert run_main(course, monkeypatch, "grade", "00", "--workers", "1", "--no-sandbox", "--students", "ada", "bob") == 0
     assert "WITHOUT A SANDBOX" in capsys.readouterr().out
-    kept = course.kept("ada", LESSON.name)
-    assert (kept.sandboxed, kept.points) == (False, POINTS)
-    assert {mark.state for mark in kept.exercises} == {State.PASSED}
+    saved = course.saved_marks("ada", LESSON.name)
+    assert (saved.sandboxed, saved.points) == (False, POINTS)
+    assert {mark.state for mark in saved.exercises} == {State.PASSED}
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ def test_nbgraders_own_ways_give_the_same_marks(course, way):
         f"for student in ('ada', 'bob', 'eve'):\n    print(api.autograde({LESSON.name!r}, student))",
     ]
     done = subprocess.run(command if way == "command" else button, cwd=course.root, capture_output=True, text=True)
-    theirs = {s: course.kept(s, LESSON.name) for s in ("ada", "bob", "eve")}
+    theirs = {s: course.saved_marks(s, LESSON.name) for s in ("ada", "bob", "eve")}
     said = done.stdout + done.stderr
     assert {s: marks and marks.to_json() for s, marks in theirs.items()} == {s: ours[s] for s in theirs}, said
     assert scores(course)["eve"] == (0, True)

@@ -18,7 +18,7 @@ from autograde.build import NOTEBOOKS, source_notebook
 from autograde.classroom import Course, grade_class, prepare
 from autograde.demo import reference_source
 from autograde.lesson import ROOT, read_lesson
-from autograde.weights import NAMES, new_vae
+from autograde.train_shipped import NAMES, new_conv_vae
 from vae_helpers import load_parameters, save_weights
 
 START, TRAINS = read_lesson("00_start_here"), read_lesson("07_convolutional_vae")
@@ -86,7 +86,7 @@ class Student:
 
 def trained_weights(folder: Path) -> None:
     """Lesson 07's weights without lesson 07's training: lesson 05's, with dimensions of the code added that say nothing."""
-    vae, given = new_vae(32), load_parameters("conv_vae")
+    vae, given = new_conv_vae(32), load_parameters("conv_vae")
     state = {name: torch.zeros_like(value) for name, value in vae.state_dict().items()}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -149,12 +149,12 @@ def test_a_week_with_the_exchange(course, caplog):
     trained_weights(students["ada"].folder / TRAINS.name)
     students["ada"].does("Submit", TRAINS)
     # Somebody sends an e-mail instead, and somebody hands in nothing.
-    kai = course.submitted("kai", START.name)
+    kai = course.submission_folder("kai", START.name)
     shutil.copytree(students["ada"].folder / START.name, kai)
     for lesson in (START, TRAINS):
         assert api.collect(lesson.name)["success"]
 
-    kept = {}
+    saved = {}
     for way in ("autograde", "command", "button"):
         if way == "autograde":
             grade_class(course, START, progress=False)
@@ -164,7 +164,7 @@ def test_a_week_with_the_exchange(course, caplog):
             subprocess.run(command, cwd=course.root, check=True, capture_output=True)
         else:
             assert all(api.autograde(START.name, student)["success"] for student in ("ada", "bob", "kai"))
-        kept[way] = {student: course.kept(student, START.name).to_json() for student in ("ada", "bob", "kai")}
+        saved[way] = {student: course.saved_marks(student, START.name).to_json() for student in ("ada", "bob", "kai")}
         assert api.generate_feedback(START.name)["success"]
         done = api.release_feedback(START.name)
         assert done["success"] and "is sent there: kai" in done["log"], done
@@ -173,10 +173,10 @@ def test_a_week_with_the_exchange(course, caplog):
         shutil.rmtree(course.root / "grading" / "exchange" / "vae" / "feedback")
         for student in students.values():
             shutil.rmtree(student.folder / START.name / "feedback")
-    assert kept["autograde"] == kept["command"] == kept["button"]
-    marks = course.kept("ada", TRAINS.name)
+    assert saved["autograde"] == saved["command"] == saved["button"]
+    marks = course.saved_marks("ada", TRAINS.name)
     assert marks.points == marks.max_points, [m.message for m in marks.exercises if m.points < m.max_points]
-    assert course.kept("bob", TRAINS.name).state == "missing"
+    assert course.saved_marks("bob", TRAINS.name).state == "missing"
     assert api.generate_feedback(TRAINS.name)["success"]  # of those who handed in
     assert api.release_feedback(TRAINS.name)["success"]
     assert "trained_vae" in students["ada"].feedback(TRAINS)

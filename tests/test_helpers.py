@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import vae_helpers
+from autograde.train_shipped import no_digits
 from vae_helpers import (
     History,
     evaluate_elbo,
@@ -321,7 +322,7 @@ def test_shipped_classifier_is_sure_of_digits_and_unsure_of_what_is_none():
     assert sure(nn.functional.avg_pool2d(x, 3, 1, 1)) > 0.9  # soft, as decoders draw
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        assert sure(pretrained.no_digits(x, y)) < 0.08
+        assert sure(no_digits(x, y)) < 0.08
         # Kinds that it has not been trained on.
         assert sure(torch.rand(1000, 1, 28, 28)) < 0.01
         shuffled = x[:1000].flatten(1)[:, torch.randperm(784)].view(-1, 1, 28, 28)
@@ -339,47 +340,9 @@ def test_unknown_and_missing_models_get_one_line(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no trained model is called 'explore'; known: explorer"):
         load_pretrained("explore")
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
-    with pytest.raises(FileNotFoundError, match="python -m vae_helpers.pretrained explorer") as caught:
+    with pytest.raises(FileNotFoundError, match="python -m autograde train explorer") as caught:
         load_pretrained("explorer")
     assert "\n" not in str(caught.value)
-
-
-def test_training_command_trains_saves_and_prints_the_elbo(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
-    x, y = load_mnist("test", binarize="threshold")
-    monkeypatch.setattr(pretrained, "load_mnist", lambda *args, **kwargs: (x[:600], y[:600]))
-    made = pretrained.train_explorer(epochs=1, progress=False)
-    _, _, report = pretrained.MODELS["explorer"]
-    monkeypatch.setitem(pretrained.MODELS, "explorer", (pretrained.ExplorerVAE, lambda: made, report))
-    assert pretrained.main(["explorer"]) == 0
-    printed = float(re.search(r"(-[\d.]+) nats", capsys.readouterr().out)[1])
-    assert -543 < printed < -100  # better than a fair coin after five steps
-    loaded = load_pretrained("explorer")
-    assert evaluate_elbo(loaded, x[:600]).elbo.mean().item() == pytest.approx(printed, abs=0.06)
-    again = pretrained.train_explorer(epochs=1, progress=False)
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
-
-
-def test_classifier_training_command_saves_and_prints_the_accuracy(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
-    x, y = load_mnist("test")
-    monkeypatch.setattr(pretrained, "load_mnist", lambda *args, **kwargs: (x[:1280], y[:1280]))
-    made = pretrained.train_classifier(epochs=2, progress=False)
-    class_, _, report = pretrained.MODELS["classifier"]
-    monkeypatch.setitem(pretrained.MODELS, "classifier", (class_, lambda: made, report))
-    assert pretrained.main(["classifier"]) == 0
-    printed = [float(share) for share in re.findall(r"([\d.]+)%", capsys.readouterr().out)]
-    right = (load_pretrained("classifier")(x[:1280]).argmax(1) == y[:1280]).float().mean().item()
-    assert printed == pytest.approx([100 * right] * 2, abs=0.01)
-    assert right > 0.3  # better than a guess after twenty steps
-    again = pretrained.train_classifier(epochs=2, progress=False)
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
-
-
-def test_training_command_refuses_unknown_names(capsys):
-    assert pretrained.main(["nobody"]) == 2
-    assert pretrained.main([]) == 2
-    assert "explorer" in capsys.readouterr().err
 
 
 # Plots

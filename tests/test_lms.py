@@ -154,7 +154,7 @@ def test_a_folder_of_what_hand_in_packs_needs_no_list(empty, tmp_path):
 def test_nothing_is_lost_when_somebody_hands_in_again(empty, tmp_path):
     collect(empty, download(tmp_path, {f"ada/{NAME}": b"first"}))
     result = collect(empty, download(tmp_path, {f"ada/{NAME}": RIGHT}))
-    assert (empty.submitted("ada", LESSON.name) / NAME).read_bytes() == RIGHT
+    assert (empty.submission_folder("ada", LESSON.name) / NAME).read_bytes() == RIGHT
     (before,) = (empty.root / "grading" / "replaced").rglob(NAME)
     assert before.read_bytes() == b"first"
     assert str(before.parent) in told(result)
@@ -224,8 +224,8 @@ def graded(tmp_path_factory, new_gradebook) -> Course:  # noqa: F811
     made = Course.find(root)
     shutil.copy(new_gradebook, root / "grading")
     for student, data in {"ada": RIGHT, "bob": notebook(bits_per_dim=WRONG), "eve": b"<html>"}.items():
-        made.submitted(student, LESSON.name).mkdir(parents=True)
-        (made.submitted(student, LESSON.name) / NAME).write_bytes(data)
+        made.submission_folder(student, LESSON.name).mkdir(parents=True)
+        (made.submission_folder(student, LESSON.name) / NAME).write_bytes(data)
     with Gradebook(*made.database) as book:
         book.add_student("kai", first_name='=HYPERLINK("http://x")', last_name="Ito, K")
     grade_class(made, LESSON, progress=False)
@@ -242,7 +242,7 @@ def marks_of(course: Course, monkeypatch, capsys, *words: str) -> tuple[list[dic
 def test_a_table_of_marks_for_a_spreadsheet(graded, monkeypatch, capsys):
     rows, said = marks_of(graded, monkeypatch, capsys, "--exercises")
     rows = {row["student"]: row for row in rows}
-    bob = next(mark.points for mark in graded.kept("bob", LESSON.name).exercises if mark.exercise == "bits_per_dim")
+    bob = next(mark.points for mark in graded.saved_marks("bob", LESSON.name).exercises if mark.exercise == "bits_per_dim")
     assert rows["ada"]["points"] == f"{POINTS:g}" and float(rows["bob"]["points"]) < POINTS
     assert float(rows["bob"]["bits_per_dim"]) == bob == 0
     assert rows["eve"]["points"] == rows["kai"]["points"] == ""
@@ -274,7 +274,7 @@ def test_moodles_worksheet_comes_back_with_grades_filled_in(graded, monkeypatch,
     )
     rows, said = marks_of(graded, monkeypatch, capsys, "--format", "moodle", "--from", "moodle.csv")
     grades = {row["Identifier"]: row["Grade"] for row in rows}
-    share = graded.kept("bob", LESSON.name).points / POINTS
+    share = graded.saved_marks("bob", LESSON.name).points / POINTS
     assert grades["Participant 4711"] == "100"
     assert float(grades["Participant 4712"]) == pytest.approx(100 * share, abs=1e-3)
     assert grades["Participant 4713"] == ""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from autograde.catalogue import reference
+from autograde.train_shipped import train_mlp_vae
 from vae_helpers import evaluate_elbo, load_mnist, load_pretrained
-from vae_helpers.pretrained import MLPVAE, SHIPPED, train_mlp_vae
+from vae_helpers.pretrained import MLPVAE, SHIPPED
 from vae_helpers.toy import LinearGaussian, LinearVAE
 
 QUICK = settings(deadline=None, max_examples=25)

@@ -1,4 +1,6 @@
-"""The weights that ship for lesson 05, and the command that trains them again."""
+"""The weights that ship with the course, and the command that trains them again."""
+
+import re
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ import torch
 from safetensors.numpy import load_file
 
 from autograde import __main__ as command
-from vae_helpers import load_parameters
+from autograde import train_shipped
+from vae_helpers import evaluate_elbo, load_mnist, load_parameters, load_pretrained, pretrained
 
 D = 16
 SHAPES = {  # the table of lessons 05 and 06
@@ -47,7 +50,7 @@ def test_unknown_parameters_get_one_line():
 
 def test_the_command_writes_both_files(tmp_path, capsys):
     before = torch.get_rng_state()
-    assert command.main(["weights", "--epochs", "0.005", "--folder", str(tmp_path)]) == 0
+    assert command.main(["train", "conv_vae", "--epochs", "0.005", "--folder", str(tmp_path)]) == 0
     assert torch.equal(torch.get_rng_state(), before)
     printed = capsys.readouterr().out
     assert "conv_vae.safetensors: 6.6 MB" in printed and "after 0.005 epochs" in printed
@@ -57,7 +60,55 @@ def test_the_command_writes_both_files(tmp_path, capsys):
     assert {name: array.shape for name, array in outputs.items()} == shapes
 
 
-@pytest.mark.parametrize("words", [["--folder", "/nowhere"], ["--epochs", "0"]])
+def run_train(name, few, train, folder, monkeypatch):
+    """Run the command where MNIST is these few images, with a model that is trained here first; returns the model."""
+    monkeypatch.setattr(pretrained, "SHIPPED", folder)
+    monkeypatch.setattr(train_shipped, "load_mnist", lambda *args, **kwargs: few)
+    made = train()
+    monkeypatch.setitem(train_shipped.TRAINING, name, (lambda epochs: made, 1))
+    assert command.main(["train", name]) == 0
+    return made
+
+
+def test_the_command_trains_saves_and_prints_the_elbo(tmp_path, monkeypatch, capsys):
+    x, y = (part[:600] for part in load_mnist("test", binarize="threshold"))
+
+    def train():
+        return train_shipped.train_explorer(epochs=1, progress=False)
+
+    made = run_train("explorer", (x, y), train, tmp_path, monkeypatch)
+    printed = float(re.search(r"(-[\d.]+) nats", capsys.readouterr().out)[1])
+    assert -543 < printed < -100  # better than a fair coin after five steps
+    assert evaluate_elbo(load_pretrained("explorer"), x).elbo.mean().item() == pytest.approx(printed, abs=0.06)
+    again = train()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
+
+
+def test_the_command_trains_the_classifier_and_prints_the_accuracy(tmp_path, monkeypatch, capsys):
+    x, y = (part[:1280] for part in load_mnist("test"))
+
+    def train():
+        return train_shipped.train_classifier(epochs=2, progress=False)
+
+    made = run_train("classifier", (x, y), train, tmp_path, monkeypatch)
+    printed = [float(share) for share in re.findall(r"([\d.]+)%", capsys.readouterr().out)]
+    right = (load_pretrained("classifier")(x).argmax(1) == y).float().mean().item()
+    assert printed == pytest.approx([100 * right] * 2, abs=0.01)
+    assert right > 0.3  # better than a guess after twenty steps
+    again = train()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize("words", [["conv_vae", "--folder", "/nowhere"], ["explorer", "--epochs", "0"], ["nobody"]])
 def test_bad_input_gets_one_line_before_any_training(words, capsys):
-    assert command.main(["weights", *words]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    assert command.main(["train", *words]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "explorer" in said or words != ["nobody"]
+
+
+def test_the_command_says_which_models_there_are(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["train"])
+    assert ended.value.code == 2
+    assert "|".join(train_shipped.TRAINING) in capsys.readouterr().err

@@ -12,8 +12,9 @@ from .plots import (
     plot_rows,
     show,
 )
+from .pretrained import load_parameters, load_pretrained
 from .train import History, fit
-from .weights import load_parameters, load_weights, save_weights
+from .weights import load_weights, save_weights
 
 __all__ = [
     "CheckFailed",
@@ -41,12 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # Imported when asked for, so that `python -m vae_helpers.pretrained` finds a module that nobody has loaded yet.
-    if name == "load_pretrained":
-        from .pretrained import load_pretrained
-
-        return load_pretrained
-    # And these when asked for, since looking up what is installed takes its time.
+    # Imported when asked for, since looking up what is installed takes its time.
     if name == "__version__":
         from .about import course_version
 

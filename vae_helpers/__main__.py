@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-import shutil
 import sys
 from pathlib import Path
+
+from .files import write_whole
 
 MINE = "my_notebooks"
 RECORD = ".copied.json"  # what each notebook's cells were when it was copied
@@ -32,16 +33,14 @@ def copy_lessons(notebooks: Path, mine: Path) -> list[str]:
             if copy.exists() and cells_of(copy) not in (record.get(key), now):
                 continue  # somebody has written in it
             copy.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = copy.with_name(f".{name}.unfinished")
-            shutil.copyfile(lesson, unfinished)
-            unfinished.replace(copy)
+            write_whole(copy, lesson.read_bytes())
             record[key] = now
             if name != lesson.name:
                 said.append(f"{lesson.stem} has changed: yours stays as it is, and the new one lies beside it, {copy}")
             break
         else:
             said.append(f"{lesson.stem} has changed again: both of yours stay as they are, and the new one is {lesson}")
-    record_file.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_whole(record_file, json.dumps(record, indent=1))
     return said
 
 

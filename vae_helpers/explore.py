@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import inspect
 import io
 from collections.abc import Callable
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _show, _tile, new_figure, show
+from .plots import _as_images, _show, _tile, new_figure, png_in_html, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,8 +120,7 @@ def _picture(pixels: np.ndarray, side: int, alt: str) -> str:
 
     buffer = io.BytesIO()
     imsave(buffer, pixels, cmap="gray_r", vmin=0, vmax=1, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{html.escape(alt, quote=True)}' width='{side}' src='data:image/png;base64,{data}'>"
+    return png_in_html(buffer.getvalue(), alt, f"width='{side}'")
 
 
 def _ipywidgets() -> ModuleType | None:

@@ -37,13 +37,16 @@ def _show(figure: Figure, caption: str, alt: str) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
-    data = base64.b64encode(buffer.getvalue()).decode()
+    picture = png_in_html(buffer.getvalue(), alt, "style='max-width:100%'")
     below = f"<figcaption style='max-width:46em'><i>{html.escape(caption)}</i></figcaption>" if caption else ""
-    markup = (
-        f"<figure style='margin:0'><img alt='{html.escape(alt, quote=True)}' src='data:image/png;base64,{data}' "
-        f"style='max-width:100%'>{below}</figure>"
-    )
+    markup = f"<figure style='margin:0'>{picture}{below}</figure>"
     display({"text/html": markup, "text/plain": f"{caption}\n[Picture: {alt}]".strip()}, raw=True)
+
+
+def png_in_html(png: bytes, alt: str, attributes: str = "") -> str:
+    """The bytes of a PNG file as an <img> that needs no file beside the page. attributes: more of HTML's, as "width='224'"."""
+    data = base64.b64encode(png).decode()
+    return f"<img alt='{html.escape(alt, quote=True)}' src='data:image/png;base64,{data}' {attributes}>"
 
 
 def new_figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 3.0, **kwargs):

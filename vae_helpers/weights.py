@@ -1,16 +1,13 @@
 """Weights in safetensors files: plain arrays, safe to open whoever made them."""
 
-import os
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-SHIPPED = Path(__file__).parent / "shipped"
+from .files import write_whole
 
 
 def save_weights(module: nn.Module, path: str | Path) -> Path:
@@ -28,13 +25,7 @@ def save_parameters(parameters: dict[str, Tensor], path: str | Path) -> Path:
         raise FileNotFoundError(f"there is no folder {path.parent.resolve()} to save {path.name} in: make it first")
     # A clone each: tied parameters share memory, which safetensors refuses.
     state = {name: value.detach().float().clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(save(state))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    return write_whole(path, save(state))
 
 
 def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
@@ -64,17 +55,3 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         )
     module.load_state_dict(state)
     return module.eval()
-
-
-def load_parameters(name: str) -> dict[str, np.ndarray]:
-    """Named float32 arrays that ship with the course, in the order of their names. They are yours to change.
-
-    name: "conv_vae", the parameters of a trained convolutional VAE, under the names of lesson 05's table; or
-        "conv_vae_outputs", what PyTorch computes with them from the first 64 binarised test digits and the noise `eps`:
-        `mu`, `logvar`, `logits` (of z = mu + σ·eps) and `elbo`.
-    `torch.from_numpy` makes a tensor of an array. Raises FileNotFoundError where there is no such file.
-    """
-    path = SHIPPED / f"{name}.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f'no parameters at {path}: load_parameters("conv_vae") reads what ships with the course')
-    return dict(sorted(load_arrays(path.read_bytes()).items()))

@@ -24,9 +24,6 @@ class CheckFailed(AssertionError):
         super().__init__(str(verdict))
         self.verdict = verdict
 
-    def _repr_html_(self) -> str:
-        return self.verdict._repr_html_()
-
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a stack of lines that are not the student's; a notebook has shown the rest already.
         return [f"CheckFailed: {self.verdict.exercise}"] if _in_notebook() else [str(self.verdict)]

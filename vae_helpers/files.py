@@ -1,0 +1,19 @@
+"""Files that are whole at any moment, whatever happens while they are written."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: str | Path, content: bytes | str) -> Path:
+    """Write bytes, or text as UTF-8, to `path`; returns the path. Until the new file is complete, the old one stays as it was.
+
+    Raises OSError where its folder does not exist or can't be written to. Of a file that failed, nothing stays behind.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")  # beside it: a rename does not cross file systems
+    try:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
