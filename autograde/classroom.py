@@ -103,10 +103,10 @@ class Course:
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
-                _write(self.graded_folder(student, marks.lesson) / name, data.decode(errors="replace"))
+                write_whole(self.graded_folder(student, marks.lesson) / name, data.decode(errors="replace"))
         if marks.digest or marks.state != State.MISSING:  # who handed in nothing has no submission to give feedback on
-            _write(self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
-        _write(self.marks_file(student, marks.lesson), marks.to_json())
+            write_whole(self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
+        write_whole(self.marks_file(student, marks.lesson), marks.to_json())
 
     def saved_marks(self, student: str, lesson: str) -> Marks | None:
         """The marks on file. None where there are none, or none that can be read."""
@@ -114,12 +114,6 @@ class Course:
             return Marks.from_json(self.marks_file(student, lesson).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole, and make the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
 
 
 def prepare(course: Course, lessons: list[Lesson]) -> None:

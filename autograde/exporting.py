@@ -63,7 +63,6 @@ def write_marks(
     csv.writer(text, delimiter=listed.delimiter if listed else ",").writerows(
         [[quoted(cell) for cell in row] for row in table]
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, text.getvalue())
     return output, remarks
 

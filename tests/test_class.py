@@ -389,7 +389,9 @@ def postgres(tmp_path):
     run = {"cwd": data, "check": True, "stdout": subprocess.DEVNULL, **user}
     subprocess.run([binaries / "initdb", "-D", data / "db", "-U", "vae", "--auth=trust"], **run)
     options = f"-c listen_addresses= -c unix_socket_directories={data}"
-    subprocess.run([binaries / "pg_ctl", "-D", data / "db", "-o", options, "-l", data / "log", "-w", "start"], **run)
+    subprocess.run(
+        [binaries / "pg_ctl", "-D", data / "db", "-o", options, "-l", data / "log", "-w", "-t", "600", "start"], **run
+    )
     try:
         yield f"postgresql+psycopg2://vae@/postgres?host={data}"
     finally:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """Write bytes, or text as UTF-8, to `path`; returns the path. Until the new file is complete, the old one stays as it was.
+    """Write bytes, or text as UTF-8, to `path`, and make the folders above it; returns the path.
 
-    Raises OSError where its folder does not exist or can't be written to. Of a file that failed, nothing stays behind.
+    Until the new file is complete, the old one stays as it was. Raises OSError where it can't be written; of a file that failed,
+    nothing stays behind.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")  # beside it: a rename does not cross file systems
     try:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
