@@ -37,6 +37,14 @@ def prepare_command(args: argparse.Namespace) -> None:
     print(f"{len(lessons)} lessons are in the gradebook, and in the formgrader: jupyter lab, then Nbgrader, Formgrader")
 
 
+def bundle_command(args: argparse.Namespace) -> None:
+    from .bundle import bundle
+
+    for name in bundle(find_lessons(args.lesson), args.output):
+        print(f"left out: {name}")
+    print(args.output)
+
+
 def claims_command(args: argparse.Namespace) -> None:
     from .claims import check_claims, run_here
 
@@ -141,6 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("prepare", help="make what nbgrader and its formgrader need in a fresh clone")
     command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
     command.set_defaults(run=prepare_command)
+    command = commands.add_parser("bundle", help="pack what students need, and nothing that gives a solution away")
+    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("--output", type=Path, default=Path("grading", "vae-course.zip"), metavar="FILE.zip")
+    command.set_defaults(run=bundle_command)
     command = commands.add_parser(
         "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
     )
