@@ -124,6 +124,13 @@ def marks_command(args: argparse.Namespace) -> None:
     print("\n".join([*remarks, str(path)]))
 
 
+def gradescope_command(args: argparse.Namespace) -> None:
+    from .gradescope import autograder
+
+    (lesson,) = find_lessons([args.lesson])
+    print(autograder(lesson, args.output or Path("grading", f"gradescope_{lesson.name}.zip")))
+
+
 def replay_command(args: argparse.Namespace) -> None:
     from .classroom import Course
     from .replay import replay
@@ -207,6 +214,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--exercises", action="store_true", help="one column for each exercise, too")
     command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/exports/LESSON.FORMAT.csv")
     command.set_defaults(run=marks_command)
+    command = commands.add_parser("gradescope", help="pack a lesson's autograder for Gradescope")
+    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("--output", type=Path, metavar="FILE.zip", help="by default grading/gradescope_LESSON.zip")
+    command.set_defaults(run=gradescope_command)
     command = commands.add_parser("replay", help="one student's exercise again: inputs, what came back, what was expected")
     command.add_argument("student")
     command.add_argument("exercise", help='its name, as "gaussian_kl"')

@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 
+from vae_helpers.files import write_whole
+
 from .build import write_release
 from .exchange import same_cells
 from .lesson import BEGIN, END, ROOT, CourseError, Lesson
@@ -47,9 +49,7 @@ def bundle(lessons: Sequence[Lesson], path: Path, root: Path = ROOT) -> list[str
                 zipfile.ZipInfo(f"{FOLDER}/{name}"), data, zipfile.ZIP_DEFLATED
             )  # of no date: the same every time
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(packed.getvalue())
-    unfinished.replace(path)
+    write_whole(path, packed.getvalue())
     return left_out
 
 
