@@ -37,6 +37,14 @@ def prepare_command(args: argparse.Namespace) -> None:
     print(f"{len(lessons)} lessons are in the gradebook, and in the formgrader: jupyter lab, then Nbgrader, Formgrader")
 
 
+def bundle_command(args: argparse.Namespace) -> None:
+    from .bundle import bundle
+
+    for name in bundle(find_lessons(args.lesson), args.output):
+        print(f"left out: {name}")
+    print(args.output)
+
+
 def claims_command(args: argparse.Namespace) -> None:
     from .claims import check_claims, run_here
 
@@ -116,6 +124,13 @@ def marks_command(args: argparse.Namespace) -> None:
     print("\n".join([*remarks, str(path)]))
 
 
+def gradescope_command(args: argparse.Namespace) -> None:
+    from .gradescope import autograder
+
+    (lesson,) = find_lessons([args.lesson])
+    print(autograder(lesson, args.output or Path("grading", f"gradescope_{lesson.name}.zip")))
+
+
 def replay_command(args: argparse.Namespace) -> None:
     from .classroom import Course
     from .replay import replay
@@ -141,6 +156,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = commands.add_parser("prepare", help="make what nbgrader and its formgrader need in a fresh clone")
     command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
     command.set_defaults(run=prepare_command)
+    command = commands.add_parser("bundle", help="pack what students need, and nothing that gives a solution away")
+    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("--output", type=Path, default=Path("grading", "vae-course.zip"), metavar="FILE.zip")
+    command.set_defaults(run=bundle_command)
     command = commands.add_parser(
         "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
     )
@@ -195,6 +214,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--exercises", action="store_true", help="one column for each exercise, too")
     command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/exports/LESSON.FORMAT.csv")
     command.set_defaults(run=marks_command)
+    command = commands.add_parser("gradescope", help="pack a lesson's autograder for Gradescope")
+    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("--output", type=Path, metavar="FILE.zip", help="by default grading/gradescope_LESSON.zip")
+    command.set_defaults(run=gradescope_command)
     command = commands.add_parser("replay", help="one student's exercise again: inputs, what came back, what was expected")
     command.add_argument("student")
     command.add_argument("exercise", help='its name, as "gaussian_kl"')

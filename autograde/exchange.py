@@ -28,7 +28,7 @@ class ReleaseAssignment(ExchangeReleaseAssignment):
         if name not in lesson_names():  # an assignment of the instructor's own
             return
         released, made = Path(self.src_path), write_release(read_lesson(name), self.built)
-        if not _same_cells(released / made.name, made):
+        if not same_cells(released / made.name, made):
             self.fail(
                 f"{released / made.name} is not what the build makes of the lesson: has somebody written in it, or was the lesson "
                 f"changed since? Keep what you need of it elsewhere, then run `python -m autograde build {name}`."
@@ -39,7 +39,8 @@ class ReleaseAssignment(ExchangeReleaseAssignment):
         self.src_path = str(made.parent)
 
 
-def _same_cells(released: Path, made: Path) -> bool:
+def same_cells(released: Path, made: Path) -> bool:
+    """Whether two notebooks have the same cells, whatever their outputs."""
     try:
         theirs, ours = (nbformat.read(path, as_version=4).cells for path in (released, made))
     except Exception:  # whatever it is, it is not what the build made

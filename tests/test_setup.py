@@ -77,6 +77,17 @@ def test_readme_commands_are_make_targets_and_ci_runs_the_tests():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_image_for_grading_has_what_grading_needs_and_nobodys_work():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "bubblewrap" in dockerfile and '".[grading]"' in dockerfile
+    pinned = [requirement for requirement in PROJECT["dependencies"] if requirement.startswith("torch")]
+    assert " ".join(f'"{requirement}"' for requirement in pinned) in dockerfile
+    ignored = {line.strip("/") for line in (ROOT / ".dockerignore").read_text().splitlines()}
+    private = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if not line.startswith("*")}
+    assert {"grading", "my_notebooks", "build", ".venv", "data", "notebooks/**/*.safetensors"} <= ignored & private
+    assert "docker build" in (ROOT / ".ci" / "run").read_text()
+
+
 def test_top_level_is_what_the_layout_says():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path}
