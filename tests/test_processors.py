@@ -38,19 +38,21 @@ def seen_so_far(tmp_path_factory, worker_id) -> Path:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_keys_hold_on(place, seen_so_far):
-    """The committed keys here, this place's here and wherever else was looked by now, and theirs here. So every two places meet."""
+    """The committed keys here; on a processor, its own here and wherever else was looked by now, and theirs here: every two meet."""
     here = observed_on(place, seen_so_far)
-    others = {path.stem: pickle.loads(path.read_bytes()) for path in seen_so_far.glob("*.pickle")}
     assert list(faults({name: answer_key(name) for name in here}, here)) == []
-    for elsewhere, there in others.items():
-        assert list(faults(keys_of(here), there)) == [], f"keys of {place}, used on {elsewhere}"
-        assert list(faults(keys_of(there), here)) == [], f"keys of {elsewhere}, used on {place}"
+    if PLACES[place][1] is not None:
+        return  # coarser than any processor: two of them differ by more than tolerances are made for
+    for path in seen_so_far.glob("*.pickle"):
+        there = pickle.loads(path.read_bytes())
+        assert list(faults(keys_of(here), there)) == [], f"keys of {place}, used on {path.stem}"
+        assert list(faults(keys_of(there), here)) == [], f"keys of {path.stem}, used on {place}"
 
 
 def observed_on(place: str, folder: Path) -> dict[str, dict[str, Observation]]:
     """By exercise and name, what a process in that place sees of the reference, the variants and the mistakes; leaves it in the folder."""
     environment, number = PLACES[place]
-    made, path = folder / f"{place}.part", folder / f"{place}.pickle"
+    made, path = folder / f"{place}.part", folder / f"{place}.{'pickle' if number is None else 'arithmetic'}"
     command = [sys.executable, "-W", "ignore", __file__, str(made), str(number or "")]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
