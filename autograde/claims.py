@@ -18,10 +18,21 @@ from typing import Any
 
 from .lesson import CourseError, Lesson, read_lesson
 
-# What PyTorch and oneDNN take for the processor that they run on.
+# Older processors, by what PyTorch, its convolutions, its linear algebra and NumPy are told to do without.
+# Elsewhere than on x86-64 these words change nothing.
 PROCESSORS = {
-    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+    "SSE4": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
 }
 SEEDING = {"manual_seed", "default_rng"}
 APART = 1000  # between the seeds of two runs: lessons count theirs from 0

@@ -40,9 +40,8 @@ def explore(
     from IPython.display import display
 
     def redraw(**values):
-        _show(
-            draw(**values), "", "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
-        )
+        alt = "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
+        _show(draw(**values), "", alt, compress_level=1)  # nobody keeps it, and everybody waits for it
 
     # With their first values from the beginning: each change would draw a figure more.
     made = {

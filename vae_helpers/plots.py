@@ -29,13 +29,13 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     _show(figure, caption, alt)
 
 
-def _show(figure: Figure, caption: str, alt: str) -> None:
-    """`show`, where the caption may be empty: it stands below the figure before."""
+def _show(figure: Figure, caption: str, alt: str, compress_level: int = 6) -> None:
+    """`show`, where the caption may be empty: it stands below the figure before. compress_level: of the PNG, 0 to 9."""
     from IPython.display import display
     from matplotlib import pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"compress_level": compress_level})
     plt.close(figure)
     picture = png_in_html(buffer.getvalue(), alt, "style='max-width:100%'")
     below = f"<figcaption style='max-width:46em'><i>{html.escape(caption)}</i></figcaption>" if caption else ""
