@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 
 from vae_helpers.checks.observation import Fact, Observation, unpack
-from vae_helpers.checks.protocol import ERROR, LENGTH, STARTED, OutOfTime, plain
+from vae_helpers.checks.protocol import ERROR, LENGTH, STARTED, OutOfTime, plain, seconds_on_a_core
 
+from .starting import GraderError
+
+STARTING = 300.0  # seconds that the machine may take until a child begins its first step
+PATIENCE = 4  # how often a process's time it may wait for a core, all in all
 GRACE = 2.0  # seconds that a step may take beyond its time, before it is stopped from outside
 LONGEST_ANSWER = 64 << 20  # bytes
 LONGEST_HEADER = 4 << 20  # bytes of an answer that are no arrays
@@ -30,26 +34,76 @@ class Returned:
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+class Clock:
+    """Time that a process may take, not counting how long it waits for a core: a busy machine is nobody's fault.
+
+    all_ran: gives the seconds of a core that it and all its processes have had. Where those that are not its main thread keep the
+    cores busy, it waits for itself, and that counts.
+    """
+
+    def __init__(self, process: int, seconds: float, all_ran: Callable[[], float]):
+        self.process, self.seconds, self.all_ran = process, seconds, all_ran
+        self.began, self.waited = time.monotonic(), seconds_on_a_core(process)[1]
+
+    def taken(self) -> float:
+        """Seconds so far."""
+        ran, waited = seconds_on_a_core(self.process)
+        excused = min(max(0.0, waited - self.waited), PATIENCE * self.seconds)
+        if excused and self.all_ran() - ran > self.seconds / 2:
+            excused = 0.0
+        return time.monotonic() - self.began - excused
+
+    def left(self) -> float:
+        """Seconds to wait before asking again; none where the time is over."""
+        left = self.seconds - (time.monotonic() - self.began)
+        return left if left > 0 else self.seconds - self.taken()
+
+
 class Answers:
     """A child's frames, as they come; nothing in them is trusted.
 
     steps: the names of the cells and exercises, in the order in which the child begins them. A frame that it can't write now
     was written by student code: that is the end of the child, so that nobody draws out the time or blames another step.
+    seconds, submission: what one step, and all of them, may take, from the child's first frame on. process: gives the id of the
+    process whose time that is. all_ran: as a Clock's.
     """
 
-    def __init__(self, pipe: int, status: socket.socket, steps: Sequence[str], seconds: float, deadline: float):
-        self.pipe, self.status, self.seconds, self.deadline = pipe, status, seconds, deadline
-        self.buffer, self.size, self.step, self.began = bytearray(), 0, None, time.monotonic()
+    def __init__(
+        self,
+        pipe: int,
+        status: socket.socket,
+        steps: Sequence[str],
+        seconds: float,
+        submission: float,
+        process: Callable[[], int],
+    ):
+        self.pipe, self.status, self.seconds, self.submission, self.process = pipe, status, seconds, submission, process
+        self.buffer, self.size, self.step = bytearray(), 0, None
         self.coming, self.answered = list(steps), True
+        self.of_step: Clock | None = None
+        self.of_all: Clock | None = None
+
+    @property
+    def taken(self) -> float:
+        """Seconds since the first frame."""
+        return self.of_all.taken() if self.of_all else 0.0
 
     def read(self, returned: Returned, takes_too_much: Callable[[], bool]) -> dict[str, Any] | None:
-        """Read until the child ends, and add to `returned`. Returns the error where it had to be stopped instead."""
-        sources, look = [self.pipe, self.status], time.monotonic() + WATCHED
+        """Read until the child ends, and add to `returned`. Returns the error where it had to be stopped instead.
+
+        Raises GraderError where it does not even begin.
+        """
+        began = time.monotonic()
+        sources, look = [self.pipe, self.status], began + WATCHED
         while True:
-            step_ends = self.began + self.seconds + GRACE if self.step else self.deadline
-            wait = min(step_ends, self.deadline) - time.monotonic()
-            if wait <= 0:
-                return _too_long(self.seconds if step_ends < self.deadline else None)
+            if self.of_all is None:
+                wait = began + STARTING - time.monotonic()
+                if wait <= 0:
+                    raise GraderError(f"a child had not begun after {STARTING:g} seconds")
+            else:
+                wait = min(self.of_step.left(), self.of_all.left())
+                if wait <= 0:
+                    return _too_long(None if self.of_all.left() <= 0 else self.seconds)
             if time.monotonic() >= look:
                 if takes_too_much():
                     return TOO_MUCH_MEMORY
@@ -99,7 +153,9 @@ class Answers:
         if STARTED in notes:
             if notes[STARTED] != self.coming[0]:
                 raise ValueError("not the next step")
-            self.step, self.began, self.answered = self.coming.pop(0), time.monotonic(), False
+            self.step, self.answered = self.coming.pop(0), False
+            self.of_all = self.of_all or Clock(self.process(), self.submission, self.all_ran)
+            self.of_step = Clock(self.of_all.process, self.seconds + GRACE, self.all_ran)
             return
         if self.answered:
             raise ValueError("a second answer")

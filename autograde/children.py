@@ -4,18 +4,18 @@ import contextlib
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from vae_helpers.checks.protocol import NOT_STARTED, pack_request
+from vae_helpers.checks.protocol import pack_request
 
 from .answers import Answers, Returned, ended
 from .limits import Limits
-from .memory import memory_below
+from .memory import memory_below, seconds_below
 from .sandbox import FOLDER, Sandbox
 from .starting import GraderError, warm_parent
 
@@ -23,8 +23,7 @@ PYTORCH = 1 << 30  # bytes: more than PyTorch, and all that is imported with it,
 
 
 def observe_submission(
-    cells: Sequence[tuple[str, str]],
-    exercises: Sequence[dict[str, Any]],
+    steps: Sequence[dict[str, Any]],
     files: dict[str, bytes],
     *,
     given: np.ndarray | None = None,
@@ -32,37 +31,47 @@ def observe_submission(
     limits: Limits = Limits(),
     sandboxed: bool = True,
 ) -> Returned:
-    """Run cells and probes (see `vae_helpers.checks.protocol`) in a child. What ends the child is left out, and the rest run again.
+    """Take steps (see `vae_helpers.checks.protocol`) in a child. What ends the child is left out, and the rest are taken again.
 
-    So an exercise that kills its process, or can't be interrupted, costs the others nothing.
+    Cells after the last exercise don't run. So an exercise that kills its process, or can't be interrupted, costs the others nothing.
     hidden: folders of `vae_helpers` that are empty in the sandbox.
     Raises GraderError where it is not the submission that failed.
     """
-    with warm_parent():  # until it is up, the time is the grader's
-        pass
-    returned, deadline = Returned(), time.monotonic() + limits.submission
+    returned, left_over = Returned(), limits.submission
     while True:
-        left = [e for e in exercises if e["name"] not in returned.observations and e["name"] not in returned.errors]
         # A cell that stopped with an error runs again, as it did before; one that ended the process does not.
-        running = [(name, source) for name, source in cells if not returned.errors.get(name, {}).get("fatal")]
+        coming = [step for step in steps if _is_to_come(step, returned)]
+        left = [step["name"] for step in coming if "source" not in step]
         if not left:
             return returned
-        request = {"cells": running, "exercises": left, "seconds": limits.step, "own_seconds": limits.submission / 4}
-        fatal = _run_once(request, files, given, hidden, limits, sandboxed, deadline, returned)
+        last = [step["name"] for step in coming].index(left[-1])
+        request = {"steps": coming[: last + 1], "seconds": limits.step, "own_seconds": limits.submission / 4}
+        fatal, taken = _run_once(request, files, given, hidden, limits, sandboxed, left_over, returned)
         if fatal is None:
             return returned
         step, error = fatal
-        if step is None or time.monotonic() >= deadline:
+        left_over -= taken
+        if left_over <= 0:
             for exercise in left:
-                returned.errors.setdefault(exercise["name"], error)
+                if exercise not in returned.observations:
+                    returned.errors.setdefault(exercise, error)
             return returned
         returned.errors[step] = error
 
 
+def _is_to_come(step: dict[str, Any], returned: Returned) -> bool:
+    if "source" in step:
+        return not returned.errors.get(step["name"], {}).get("fatal")
+    return step["name"] not in returned.observations and step["name"] not in returned.errors
+
+
 def _run_once(
-    request, files, given, hidden, limits: Limits, sandboxed, deadline, returned: Returned
-) -> tuple[str | None, dict] | None:
-    """One child's work, added to `returned`. Returns None, or the step that ended it (None: no step had begun) and the error."""
+    request, files, given, hidden, limits: Limits, sandboxed, seconds: float, returned: Returned
+) -> tuple[tuple[str, dict] | None, float]:
+    """One child's work, added to `returned`. Returns None, or the step that ended it and the error; and the seconds that it took.
+
+    Raises GraderError where no step had begun: until then, nothing is the submission's doing.
+    """
     with contextlib.ExitStack() as stack:
         box = stack.enter_context(Sandbox(limits.disk, hidden)) if sandboxed else None
         folder = FOLDER if box else stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -87,22 +96,29 @@ def _run_once(
                 with contextlib.suppress(ProcessLookupError):
                     box.kill() if box else os.killpg(pid, signal.SIGKILL)
 
-            steps = [name for name, _ in request["cells"]] + [e["name"] for e in request["exercises"]]
-            reading = Answers(answers, parent.socket, steps, request["seconds"], deadline)
+            steps = [step["name"] for step in request["steps"]]
             roots = [pid, *([box.first] if box else [])]
+            whose = (lambda: _only_child(pid) if box else pid), (lambda: seconds_below(*roots))
+            reading = Answers(answers, parent.socket, steps, request["seconds"], seconds, *whose)
             try:
                 stopped = reading.read(returned, lambda: memory_below(*roots) > limits.memory + PYTORCH)
+                taken = reading.taken
             finally:
                 kill()
                 status = parent.status()
                 kill()  # what it started and left behind, where no sandbox ends with it
         stopped = stopped or reading.drain(returned)
-        if stopped is not None:
-            return reading.step, stopped
-        if status == 0 and all(
-            e["name"] in returned.observations or e["name"] in returned.errors for e in request["exercises"]
-        ):
-            return None
-        if status == NOT_STARTED and reading.step is None:
-            raise GraderError("a child could not be started in the sandbox")
-        return reading.step, ended(status)
+        lacking = any("source" not in step and _is_to_come(step, returned) for step in request["steps"])
+        if stopped is None and status == 0 and not lacking:
+            return None, taken
+        if reading.step is None:
+            raise GraderError(f"a child ended before it began (status {status})")
+        return (reading.step, stopped or ended(status)), taken
+
+
+def _only_child(pid: int) -> int:
+    """The process that takes the steps in a sandbox: the only child of the one that was forked, which only waits for it."""
+    try:
+        return next(iter(psutil.Process(pid).children()), psutil.Process(pid)).pid
+    except psutil.Error:
+        return pid

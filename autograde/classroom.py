@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,16 +15,17 @@ from traitlets.config import PyFileConfigLoader
 from vae_helpers.files import write_whole
 
 from . import gradebook
+from .boundary import bounded
 from .build import write_source
 from .cluster import cluster
-from .grading import course_digest, digest_of, grade, grader_error
+from .grading import Job, course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
-from .lesson import ROOT, CourseError, Lesson, read_lesson
+from .lesson import ROOT, CourseError, Lesson
 from .limits import Limits
 from .marks import Marks, State
+from .reading import Handin, Missing, Unreadable, read_file, read_folder
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
-from .submission import Handin, Missing, read_file, read_folder
 
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds whose feedback it is
 LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
@@ -72,18 +73,19 @@ class Course:
         """Everybody who handed in something, a link or an empty folder included. Raises CourseError for a name that can't be kept."""
         folder = Path(self.directory.format_path(self.directory.submitted_directory, ".", ".")).resolve()
         handed_in = sorted(path.name for path in folder.glob("*") if os.path.lexists(path / lesson))
-        students = [student for student in handed_in if not student.startswith(".")]
-        for student in students:
-            if not student.isprintable() or len(student.encode(errors="replace")) > LONGEST_NAME:
+        for student in handed_in:
+            if not student.isprintable() or student.startswith(".") or len(student.encode(errors="replace")) > LONGEST_NAME:
                 raise CourseError(f"no student can be called {student!r}: rename that folder in {folder}")
-        return students
+        return handed_in
 
     def read(self, student: str, lesson: str) -> Handin | None:
-        """What a student handed in. None where that is nothing at all."""
+        """What a student handed in; None where there is nothing. What can't be read at all is a remark."""
         try:
-            return read_folder(self.submission_folder(student, lesson))
+            return bounded(read_folder, self.submission_folder(student, lesson))
         except Missing:
             return None
+        except Unreadable as reason:
+            return Handin({}, [str(reason)])
 
     def timestamp(self, student: str, lesson: str) -> datetime | None:
         """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
@@ -124,24 +126,11 @@ def prepare(course: Course, lessons: list[Lesson]) -> None:
     _ = course.secret
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs: the arguments of `grade`, and the course's digest, so that it judges by the same text."""
-
-    student: str
-    handin: Handin | None
-    lesson: str
-    seeds: dict[str, int]
-    course: str
-    limits: Limits
-    sandboxed: bool
-
-
 def run(job: Job) -> Marks:
     """Grade one submission; on whatever machine this runs."""
-    if course_digest(read_lesson(job.lesson)) != job.course:
+    if course_digest(job.lesson) != job.course:
         raise CourseError("this worker has another version of the course; install the same one on every machine")
-    marks = grade(job.handin, job.lesson, job.seeds, limits=job.limits, sandboxed=job.sandboxed)
+    marks = grade(job)
     forget_observations()
     return marks
 
@@ -195,13 +184,13 @@ def grade_class(
                 results[student] = saved
                 bar.update()
                 continue
-            yield Job(student, handin, lesson.name, seeds, digest, limits, sandboxed)
+            yield Job(handin, lesson.name, seeds, limits, sandboxed, student, digest)
 
     with contextlib.ExitStack() as stack:
         serial = workers == 1 and scheduler is None
         mapping = _serial if serial else stack.enter_context(cluster(workers, scheduler))
         bar = stack.enter_context(tqdm(total=len(students), disable=not progress, unit="submission", desc=lesson.name))
-        for job, marks in mapping(run, jobs(), lambda job, error: grader_error(lesson, error, job.seeds, job.sandboxed)):
+        for job, marks in mapping(run, jobs(), grader_error):
             course.save_marks(job.student, marks)
             results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
             bar.update()

@@ -23,7 +23,7 @@ from .classroom import LONGEST_NAME, Course
 from .gradebook import known_students
 from .lesson import CourseError, lesson_names, read_lesson
 from .lms import Participant, Participants, called, fits, plain
-from .submission import LARGEST_FILES
+from .reading import LARGEST_FILES
 
 MOST_MEMBERS = 100_000  # of the archive that the instructor gives
 JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)(/|$)")

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from nbgrader.utils import is_grade
 from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes.lesson_07 import BENT, NEGATIVE_ELBO
-from vae_helpers.checks.protocol import OutOfTime, cell_step
+from vae_helpers.checks.protocol import OWN, OutOfTime, cell_step
 from vae_helpers.checks.verdict import Verdict
 
 from .answers import Returned
+from .boundary import bounded
 from .build import NOTEBOOKS, check_id
 from .catalogue import find_exercise
 from .children import observe_submission
@@ -28,14 +31,17 @@ from .judging import judge_observation
 from .lesson import Lesson, read_lesson
 from .limits import Limits
 from .marks import Mark, Marks, State
+from .reading import Handin, Missing, Unreadable
 from .sandbox import HELPERS
-from .submission import Handin, Missing, Submission, Unreadable, assemble, release_of
+from .submission import Submission, assemble, release_of
+from .syntax import bound, defined
 
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.
 TOO_GOOD = 60.0  # nats per image
 # What images that nobody has seen may cost more than the published ones. Trained models: 35 to 50, whatever their size and training.
 TOO_FAR = 65.0  # nats per image
 NOT_THEIRS = (HELPERS / "mnist", HELPERS / "shipped")
+NOT_WRITTEN = "not written yet"  # what the stub raises; PyTorch's own NotImplementedErrors say something else
 
 
 def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
@@ -59,70 +65,90 @@ def course_digest(lesson: Lesson) -> str:
     return digest.hexdigest()
 
 
-def grade(
-    handin: Handin | None,
-    lesson_name: str,
-    seeds: dict[str, int],
-    *,
-    limits: Limits = Limits(),
-    sandboxed: bool = True,
-) -> Marks:
-    """The marks of a submission (None: there is none). Never raises for what is in it: everything ends in a state."""
-    lesson = read_lesson(lesson_name)
-    digest = digest_of(handin, lesson, seeds) if handin else ""
+@dataclass(frozen=True)
+class Job:
+    """What it takes to grade a submission. handin: None where there is none. seeds: by exercise.
+
+    student: whose it is. course: the course's digest, so that a worker elsewhere judges by the same text; any, where it is empty.
+    """
+
+    handin: Handin | None
+    lesson_name: str
+    seeds: dict[str, int]
+    limits: Limits = Limits()
+    sandboxed: bool = True
+    student: str = ""
+    course: str = ""
+
+    @property
+    def lesson(self) -> Lesson:
+        return read_lesson(self.lesson_name)
+
+
+def grade(job: Job) -> Marks:
+    """The marks of a submission. Never raises for what is in it: everything ends in a state."""
     try:
-        if handin is None:
+        if job.handin is None:
             raise Missing("nothing was handed in.")
-        submission = assemble(handin, lesson)
-        returned = _run(submission, lesson, lesson.exercises, seeds, limits, sandboxed)
-        marks = [_mark(lesson, *_judge_one(name, returned, submission, seeds[name]), seeds) for name in lesson.exercises]
+        submission = bounded(assemble, job.handin, job.lesson)
+        returned = _run(job, submission, job.lesson.exercises)
+        marks = [_judge_one(name, job, submission, returned) for name in job.lesson.exercises]
     except Missing as reason:
-        return _without_marks(lesson, State.MISSING, str(reason), seeds, sandboxed, digest)
+        return _without_marks(job, State.MISSING, str(reason))
     except Unreadable as reason:
-        return _without_marks(lesson, State.UNREADABLE, str(reason), seeds, sandboxed, digest)
+        return _without_marks(job, State.UNREADABLE, str(reason))
     except Exception as error:
-        return grader_error(lesson, error, seeds, sandboxed)
-    for name, cell in submission.counted:
-        error = returned.errors.get(name)
-        cell.outputs = [new_output("error", **{k: error[k] for k in ("ename", "evalue", "traceback")})] if error else []
+        return grader_error(job, error)
+    for name, cell in submission.plan:
+        if cell is not None:
+            error = returned.errors.get(name)
+            words = {k: error[k] for k in ("ename", "evalue", "traceback")} if error else {}
+            cell.outputs = [new_output("error", **words)] if error else []
     notebook = _write_outputs(submission.notebook, marks, submission.remarks)
-    return Marks(lesson_name, State.GRADED, submission.remarks, marks, sandboxed, digest, nbformat.writes(notebook))
+    return _marks(job, State.GRADED, submission.remarks, marks, notebook)
 
 
-def grader_error(lesson: Lesson, error: Exception, seeds: dict[str, int], sandboxed: bool) -> Marks:
-    """The grader's own fault, or the machine's: a human looks, and nobody gets 0 for it. It is tried again next time."""
+def _marks(job: Job, state: State, remarks: list[str], marks: list[Mark], notebook: NotebookNode) -> Marks:
+    # A grader's error is tried again next time: so it is no result of what was handed in.
+    digest = digest_of(job.handin, job.lesson, job.seeds) if job.handin and state != State.GRADER_ERROR else ""
+    return Marks(job.lesson_name, state, remarks, marks, job.sandboxed, digest, nbformat.writes(notebook))
+
+
+def grader_error(job: Job, error: Exception) -> Marks:
+    """The grader's own fault, or the machine's: a human looks, and nobody gets 0 for it."""
     what = (
         f"the grader failed ({type(error).__name__}: {error}). That is no fault of yours; your instructor will look at it."
     )
-    return _without_marks(lesson, State.GRADER_ERROR, what, seeds, sandboxed, digest="")
+    return _without_marks(job, State.GRADER_ERROR, what)
 
 
-def judge_exercise(
-    handin: Handin, lesson: Lesson, exercise: str, seeds: dict[str, int], *, limits: Limits, sandboxed: bool
-) -> tuple[Mark, Observation]:
+def judge_exercise(job: Job, exercise: str) -> tuple[Mark, Observation]:
     """The mark of one exercise alone, and what came back. Raises Unreadable where there is nothing to run."""
-    submission = assemble(handin, lesson)
-    returned = _run(submission, lesson, [exercise], seeds, limits, sandboxed)
-    mark = _mark(lesson, *_judge_one(exercise, returned, submission, seeds[exercise]), seeds)
-    return mark, returned.observations.get(exercise, [])
+    submission = bounded(assemble, job.handin, job.lesson)
+    returned = _run(job, submission, [exercise])
+    return _judge_one(exercise, job, submission, returned), returned.observations.get(exercise, [])
 
 
-def _run(
-    submission: Submission, lesson: Lesson, exercises: Iterable[str], seeds, limits: Limits, sandboxed: bool
-) -> Returned:
+def _run(job: Job, submission: Submission, exercises: Iterable[str]) -> Returned:
     """Run the submission's cells and the exercises' probes in children; a trained model's halves in two of their own."""
-    cells = [(name, cell.source) for name, cell in submission.counted]
-    asked = {name: {"name": name, "check": lesson.exercises[name].check or name, "seed": seeds[name]} for name in exercises}
+    asked = {
+        name: {"name": name, "check": job.lesson.exercises[name].check or name, "seed": job.seeds[name]}
+        for name in exercises
+        if name not in submission.absent
+    }
     trained = [name for name in asked if find_exercise(name).stand_in is not None]
 
-    def child(exercises: list[dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Returned:
-        options = {"given": given, "hidden": hidden, "limits": limits, "sandboxed": sandboxed}
-        return observe_submission(cells, exercises, submission.files, **options)
+    def child(probed: dict[str, dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Returned:
+        cells = {name: {"name": name, "source": cell.source} for name, cell in submission.plan if cell is not None}
+        steps = [(cells | probed)[name] for name, _ in submission.plan if name in cells or name in probed]
+        options = {"given": given, "hidden": hidden, "limits": job.limits, "sandboxed": job.sandboxed}
+        return observe_submission(steps, submission.files, **options)
 
-    returned = child([exercise for name, exercise in asked.items() if name not in trained])
+    returned = child({name: exercise for name, exercise in asked.items() if name not in trained})
     for name in trained:
         try:
-            returned.observations[name] = observe(name, lambda name=name: TwoProcesses(child, asked[name]), seeds[name])
+            model = TwoProcesses(child, asked[name])
+            returned.observations[name] = observe(name, lambda model=model: model, job.seeds[name])
         except HalfFailed as failure:
             returned.errors[name] = failure.error
     return returned
@@ -154,24 +180,51 @@ class TwoProcesses(torch.nn.Module):
 
     def _half(self, half: str, given: torch.Tensor) -> list[torch.Tensor]:
         name = self.exercise["name"]
-        returned = self.child([self.exercise | {"half": half}], given=given.numpy(), hidden=NOT_THEIRS)
+        returned = self.child({name: self.exercise | {"half": half}}, given=given.numpy(), hidden=NOT_THEIRS)
         if name in returned.errors:
             raise HalfFailed(returned.errors[name])
         return [torch.from_numpy(np.asarray(fact.value, dtype=np.float32)) for fact in returned.observations[name]]
 
 
-def _judge_one(name: str, returned: Returned, submission: Submission, seed: int) -> tuple[Verdict, State]:
+def _judge_one(name: str, job: Job, submission: Submission, returned: Returned) -> Mark:
+    verdict, state = _verdict(name, job, submission, returned)
+    if not verdict.passed and (why := _why_missing(name, verdict.message, submission, returned)):
+        verdict = replace(verdict, message=f"{verdict.message}\n{why}")
+    most = job.lesson.exercises[name].points
+    points = most if verdict.passed else 0
+    return Mark(name, state, points, most, verdict.message, verdict.mistake, job.seeds[name], verdict.written)
+
+
+def _verdict(name: str, job: Job, submission: Submission, returned: Returned) -> tuple[Verdict, State]:
     if name in submission.absent:
         return Verdict(name, False, "not handed in: its cell is gone, and no other defines it."), State.MISSING
     if name not in returned.observations:
         return _unseen(name, returned)
-    verdict = judge_observation(name, returned.observations[name], seed)
+    verdict = judge_observation(name, returned.observations[name], job.seeds[name])
     if reason := _doubt(returned.observations[name]):
         return Verdict(name, False, f"{reason}, so your instructor will look at it."), State.FOR_A_HUMAN
     if verdict.passed:
         return verdict, State.PASSED
     raised = [fact.value for fact in returned.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
     return verdict, State.OUT_OF_MEMORY if any(map(_is_out_of_memory, raised)) else State.FAILED
+
+
+def _why_missing(name: str, message: str, submission: Submission, returned: Returned) -> str | None:
+    """Where a name is not defined when an exercise is probed: which cell should have done it, and what became of that cell."""
+    lacking = re.search(r"name '(\w+)' is not defined", message)
+    if lacking is None:
+        return None
+    order = [step for step, _ in submission.plan]
+    before, after = submission.plan[: order.index(name)], submission.plan[order.index(name) :]
+    stopped = [(step, cell) for step, cell in before if cell and step in returned.errors and step != cell_step(name)]
+    stopped = [s for s in stopped if lacking[1] in bound(s[1].source)] or [s for s in stopped if s[0].startswith(OWN)]
+    if stopped:
+        step, error = stopped[0][0], returned.errors[stopped[0][0]]
+        line = re.match(r".*?, line (\d+), in <module>", error["traceback"][0])
+        at = f" at line {line[1]}" if line else ""
+        return f"The {step} stopped{at} with {error['ename']}: {error['evalue'].rstrip('.')}. What it defines after that is missing here."
+    later = next((step for step, cell in after if cell and lacking[1] in defined(cell.source)), None)
+    return f"The {later} defines it, and stands below this check: move it up." if later else None
 
 
 def _doubt(observation: Observation) -> str | None:
@@ -191,7 +244,7 @@ def _doubt(observation: Observation) -> str | None:
 def _unseen(name: str, returned: Returned) -> tuple[Verdict, State]:
     """The verdict and the state where there was nothing to judge."""
     error, stopped = returned.errors[name], returned.errors.get(cell_step(name))
-    if stopped and stopped["ename"] == "NotImplementedError":
+    if stopped and (stopped["ename"], stopped["evalue"]) == ("NotImplementedError", NOT_WRITTEN):
         return Verdict(name, False, "not written yet.", written=False), State.FAILED
     if error["ename"] == "NameError" and stopped:
         return (
@@ -219,18 +272,10 @@ def _is_out_of_memory(error: str) -> bool:
     return name.endswith("MemoryError") or "can't allocate memory" in error or "Cannot allocate memory" in error
 
 
-def _mark(lesson: Lesson, verdict: Verdict, state: State, seeds: dict[str, int]) -> Mark:
-    name = verdict.exercise
-    most = lesson.exercises[name].points
-    return Mark(
-        name, state, most if verdict.passed else 0, most, verdict.message, verdict.mistake, seeds[name], verdict.written
-    )
-
-
-def _without_marks(lesson: Lesson, state: State, sentence: str, seeds, sandboxed: bool, digest: str) -> Marks:
-    marks = [Mark(name, state, 0, cell.points, sentence, None, seeds[name]) for name, cell in lesson.exercises.items()]
-    notebook = _write_outputs(release_of(lesson), marks, [sentence])
-    return Marks(lesson.name, state, [sentence], marks, sandboxed, digest, nbformat.writes(notebook))
+def _without_marks(job: Job, state: State, sentence: str) -> Marks:
+    lesson = job.lesson
+    marks = [Mark(name, state, 0, cell.points, sentence, None, job.seeds[name]) for name, cell in lesson.exercises.items()]
+    return _marks(job, state, [sentence], marks, _write_outputs(release_of(lesson), marks, [sentence]))
 
 
 def _write_outputs(notebook: NotebookNode, marks: list[Mark], remarks: list[str]) -> NotebookNode:

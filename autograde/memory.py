@@ -1,4 +1,4 @@
-"""How much memory a submission's processes hold."""
+"""What a submission's processes take: memory, and the machine's cores."""
 
 import contextlib
 
@@ -10,12 +10,26 @@ def memory_below(*roots: int) -> int:
 
     (Proportional set size: a page that n processes share counts 1/n in each.) A process that has ended holds nothing.
     """
+    return sum(map(_held_by, _below(*roots)))
+
+
+def seconds_below(*roots: int) -> float:
+    """Seconds of a core that these processes, and all that they have started, have had so far, but for those that have ended."""
+    total = 0.0
+    for process in _below(*roots):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _below(*roots: int) -> set[psutil.Process]:
     processes = set()
     for root in roots:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(root)
             processes |= {process, *process.children(recursive=True)}
-    return sum(map(_held_by, processes))
+    return processes
 
 
 def _held_by(process: psutil.Process) -> int:

@@ -7,7 +7,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float
 
 from .classroom import Course
-from .grading import grade
+from .grading import Job, grade
 from .lesson import read_lesson
 from .limits import Limits
 from .sandbox import require_sandbox
@@ -39,7 +39,7 @@ class JudgeSubmission(NbGraderPreprocessor):
         course, lesson = Course(self.parent.parent.coursedir), read_lesson(names["assignment"])
         handin, seeds = course.read(names["student"], lesson.name), course.seeds(names["student"], lesson)
         limits = Limits(step=self.step_timeout, submission=self.timeout)
-        marks = grade(handin, lesson.name, seeds, limits=limits, sandboxed=self.sandbox)
+        marks = grade(Job(handin, lesson.name, seeds, limits, self.sandbox, names["student"]))
         course.save_marks(names["student"], marks)
         self.log.info("%s, %s: %s, %g of %g", names["student"], lesson.name, marks.state, marks.points, marks.max_points)
         return nbformat.reads(marks.notebook, as_version=4), resources

@@ -10,9 +10,8 @@ from vae_helpers.checks.probes import find_probe
 
 from .catalogue import find_exercise
 from .classroom import Course
-from .grading import judge_exercise
+from .grading import Job, judge_exercise
 from .lesson import CourseError, lesson_of
-from .limits import Limits
 from .sandbox import require_sandbox
 
 
@@ -44,7 +43,7 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
     inputs = _Inputs(seeds[exercise])
     with undisturbed(inputs.seed):
         find_probe(exercise)(find_exercise(exercise).reference, inputs)
-    marks, seen = judge_exercise(handin, lesson, exercise, seeds, limits=Limits(), sandboxed=sandboxed)
+    marks, seen = judge_exercise(Job(handin, lesson.name, seeds, sandboxed=sandboxed), exercise)
     lines = [f"{student}, {lesson.name}, {exercise}: inputs drawn from seed {inputs.seed}", ""]
     theirs = _by_label(seen)
     for label, expected in _by_label(inputs.facts).items():

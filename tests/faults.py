@@ -15,6 +15,7 @@ function makes it is in its decorator:
 import json
 import os
 import socket
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from autograde.build import NOTEBOOKS, check_id
 from autograde.catalogue import find_exercise
 from autograde.lesson import read_lesson
 from autograde.marks import State
+from autograde.reading import Handin
+from autograde.submission import assemble
 from vae_helpers.checks import answer_key
 from vae_helpers.checks.observation import Fact
 
@@ -58,15 +61,12 @@ def seen_of(name: str) -> list[Fact]:
     return answer_key(name)[0]
 
 
+# An exercise is probed where its check stands: what comes before the attacked one is not touched.
 FOLLOWING = list(LESSON.exercises)[list(LESSON.exercises).index(ATTACKED) :]
-SYMBOLIC = [name for name in LESSON.exercises if find_exercise(name).symbolic]
-WITH_INPUTS = [name for name in LESSON.exercises if not name.startswith("predict_")]
-OF_FIVE_ROWS = [
-    name for name in LESSON.exercises if any(np.shape(f.value) == (5,) for f in seen_of(name) if f.what == "result")
-]
-WITH_THE_SAME_CALLS = [
-    name for name in LESSON.exercises if {f.place for f in seen_of(name)} & {f.place for f in seen_of(ATTACKED)}
-]
+SYMBOLIC = [name for name in FOLLOWING if find_exercise(name).symbolic]
+WITH_INPUTS = [name for name in FOLLOWING if not name.startswith("predict_")]
+OF_FIVE_ROWS = [name for name in FOLLOWING if any(np.shape(f.value) == (5,) for f in seen_of(name) if f.what == "result")]
+WITH_THE_SAME_CALLS = [name for name in FOLLOWING if {f.place for f in seen_of(name)} & {f.place for f in seen_of(ATTACKED)}]
 MARKER = "vae-fault"  # in the name of every file, and the command of every process, that an entry leaves behind
 
 RIGHT = "def gaussian_kl(mu, logvar):\n    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)\n"
@@ -448,10 +448,154 @@ def deeply_nested_code(made):
         made.cells.append(new_code_cell(code))
 
 
+@notebook()
+def code_of_many_terms(made):
+    """A right answer, and demonstrations with a sum of a thousand terms, a chain of calls and one of conditions."""
+    chain = "if one == 0:\n    two = 0\n" + "".join(f"elif one == {i}:\n    two = {i}\n" for i in range(1, 400))
+    for c in made.cells:
+        if c.cell_type == "code" and not c.metadata.get("nbgrader"):
+            c.source += "\none = 1" + " + 1" * 1000 + "\ntext = ''" + ".strip()" * 500 + "\n" + chain
+    find(made, ATTACKED).source += "\nmany = 1" + " + 1" * 1000 + "\n"
+
+
 @notebook(state=UNREADABLE, exercise=UNREADABLE)
 def a_million_cells(made):
     """A notebook within the limit of size, made of nothing but cells."""
     made.cells += [{}] * 1_000_000
+
+
+@notebook()
+def a_name_used_again_below(made):
+    """A cell at the end that keeps a result under the function's own name."""
+    made.cells.append(new_code_cell("gaussian_kl = gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3))"))
+
+
+@notebook()
+def library_names_taken_below(made):
+    """A cell at the end that needs the names of libraries and of given things for something else."""
+    made.cells.append(new_code_cell("math = 3; sp = None; torch = [1]\nfor Normal in range(3):\n    pass\ndel Tensor"))
+
+
+@notebook(FAILED)
+def a_helper_below(made):
+    """An answer that needs what only a cell below its check defines: there it would have failed, too."""
+    find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF")
+    made.cells.append(new_code_cell("HALF = 0.5"))
+
+
+@notebook()
+def a_device_among_the_given_imports(made):
+    """An answer that needs an assignment by a call, in the first given cell."""
+    given = next(c for c in made.cells if c.cell_type == "code")
+    given.source += '\ndevice = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n'
+    find(made, ATTACKED).source = RIGHT.replace("mu**2", "mu.to(device) ** 2")
+
+
+@notebook()
+def computed_in_a_demonstration(made):
+    """An answer that needs what an edited demonstration computes, by calls and names, in `with` and in `if`."""
+    demonstration = next(c for c in made.cells if c.cell_type == "code" and not c.metadata.get("nbgrader"))
+    demonstration.source += (
+        "\nROOT = math.sqrt(0.25)\nwith torch.no_grad():\n    one = torch.ones(1)\nif ROOT:\n    two = one + one\n"
+    )
+    find(made, ATTACKED).source = TWICE.replace("return", "return one / two * (ROOT + ROOT) *")
+
+
+@notebook(FAILED)
+def trained_in_a_demonstration(made):
+    """An answer that needs what a demonstration trains, which does not run when graded."""
+    demonstration = next(c for c in made.cells if c.cell_type == "code" and not c.metadata.get("nbgrader"))
+    demonstration.source += "\nhistory = fit(None, None, None)\n"
+    find(made, ATTACKED).source = RIGHT.replace("return", "history; return")
+
+
+def above_the_stub(made, change: Callable[[str], str]) -> None:
+    """The answer in a new cell above the exercise's, and the stub changed without an answer."""
+    released = nbformat.read(NOTEBOOKS / LESSON.name / NAME, as_version=4)
+    stub = find(made, ATTACKED)
+    stub.source = change(find(released, ATTACKED).source)
+    made.cells.insert(made.cells.index(stub), new_code_cell(RIGHT))
+
+
+@notebook()
+def stub_without_its_comment(made):
+    """An answer above the stub, whose comment is gone."""
+    above_the_stub(made, lambda stub: stub.replace("    # YOUR CODE HERE\n", ""))
+
+
+@notebook()
+def stub_with_other_line_ends(made):
+    """An answer above the stub, which Windows has saved."""
+    above_the_stub(made, lambda stub: stub.replace("\n", "\r\n"))
+
+
+@notebook()
+def stub_reformatted(made):
+    """An answer above the stub, whose hints are stripped, docstring edited and quotes changed."""
+    above_the_stub(
+        made,
+        lambda stub: (
+            stub.replace(": Tensor", "")
+            .replace("in nats", "in nats: done above")
+            .replace('"not', "'not")
+            .replace('yet"', "yet'")
+        ),
+    )
+
+
+@folder()
+def ipython_as_it_is(path):
+    """An answer that needs what IPython's magics and names leave behind."""
+    made, place = solved(), None
+    place = made.cells.index(find(made, ATTACKED))
+    other = nbformat.v4.new_notebook(cells=[new_code_cell("from_notebook = 1")])
+    (path / "other.ipynb").write_text(nbformat.writes(other))
+    (path / "plain.py").write_text("from_file = known + 1")
+    cells = [
+        "%%writefile parts.py\na = 1\n",
+        "%%writefile -a parts.py\nb = 2\n",
+        'known = 0\n%run -i plain.py\n%run "parts"\n%run other.ipynb',
+        "%%capture out\nprint('half')",
+        "cores = !echo 2\nmeasured = %timeit -o 1 + 1",
+        "1 / 2",
+        "HALF = _ if int(cores[0]) == a + b - from_file and out.stdout == 'half\\n' and measured and from_notebook and In and Out else None",
+    ]
+    made.cells[place:place] = [new_code_cell(code) for code in cells]
+    find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF")
+    save(made, path)
+
+
+@notebook()
+def written_in_colab(made):
+    """Cells that ask for what only Colab, or a screen, has; and a constant that the answer needs."""
+    code = """
+    from google.colab import drive, files
+    from google.colab.patches import cv2_imshow
+    from kaggle_secrets import UserSecretsClient
+    import matplotlib
+    matplotlib.use("TkAgg")
+    drive.mount("/content/drive")
+    for name in files.upload():
+        print(name)
+    %pip install einops
+    %cd /submission
+    HALF = 0.5
+    """
+    made.cells.insert(made.cells.index(find(made, ATTACKED)), new_code_cell(dedent(code)))
+    find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF")
+
+
+@notebook(FAILED)
+def a_constant_after_what_stops(made):
+    """An own cell that stops before it defines what the answer needs."""
+    made.cells.insert(made.cells.index(find(made, ATTACKED)), new_code_cell("import einops_of_mine\nHALF = 0.5"))
+    find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF")
+
+
+@body(PASSED)
+def left_over_breakpoint():
+    """A right answer with a breakpoint in it."""
+    return "breakpoint()\nreturn 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)"
 
 
 # --- What happens to folders --------------------------------------------------------------------------------------------------
@@ -657,6 +801,91 @@ def module_of_ones_own(path):
     own = new_code_cell("from my_package import HALF\n" + TWICE.replace("gaussian_kl", "twice"))
     made.cells.insert(made.cells.index(find(made, ATTACKED)), own)
     save(made, path)
+
+
+def renamed_to(path: Path, name: str) -> None:
+    (path / NAME).rename(path / name)
+
+
+@folder()
+def called_json(path):
+    """A notebook as a browser saves it that knows what is in it."""
+    renamed_to(path, f"{NAME}.json")
+
+
+@folder()
+def called_txt(path):
+    """A notebook as Windows saves it for somebody who can't see extensions."""
+    renamed_to(path, f"{NAME}.txt")
+
+
+@folder()
+def in_capitals(path):
+    """A notebook whose extension is in capitals."""
+    renamed_to(path, "03_KL_DIVERGENCE.IPYNB")
+
+
+@folder()
+def zipped(path):
+    """A zip archive of a folder with the notebook, and with a module that it needs."""
+    made = solved(gaussian_kl="from my_half import HALF\n" + RIGHT.replace("0.5", "HALF"))
+    (path / NAME).unlink()
+    with zipfile.ZipFile(path / "homework.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"homework/{NAME}", nbformat.writes(made))
+        archive.writestr("homework/my_half.py", "HALF = 0.5")
+        archive.writestr("__MACOSX/homework/._03_kl_divergence.ipynb", "spam")
+        archive.writestr("../../../tmp/vae-fault", "spam")
+
+
+@folder()
+def zip_bomb(path):
+    """Archives beside the notebook: a gigabyte of zeros, one that is none, one with a password."""
+    with zipfile.ZipFile(path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros.bin", "w") as file:
+        for _ in range(100):
+            file.write(bytes(10_000_000))
+    (path / "none.zip").write_bytes(b"PK\x03\x04spam")
+
+
+@folder(UNREADABLE, state=UNREADABLE)
+def another_lessons_notebook(path):
+    """The notebook of another lesson, under this one's name."""
+    (path / NAME).write_bytes((NOTEBOOKS / "07_convolutional_vae" / "07_convolutional_vae.ipynb").read_bytes())
+
+
+@folder()
+def all_lessons(path):
+    """The whole course handed in, with this lesson solved in its place."""
+    for other in NOTEBOOKS.glob("*/*.ipynb"):
+        (path / other.parent.name).mkdir()
+        (path / other.parent.name / other.name).write_bytes(other.read_bytes())
+    (path / NAME).replace(path / LESSON.name / NAME)
+
+
+@folder()
+def a_path_too_long(path):
+    """Folders in folders, until their path is longer than the system's own calls take."""
+    where = os.open(path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=where)
+        inner = os.open("x" * 250, os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = inner
+    os.close(os.open("notes.txt", os.O_CREAT | os.O_WRONLY, dir_fd=where))
+    os.close(where)
+
+
+@folder(UNREADABLE, state=UNREADABLE)
+def conflict_markers(path):
+    """A notebook that Git could not merge."""
+    text = (path / NAME).read_text()
+    (path / NAME).write_text(text[:20] + "\n<<<<<<< HEAD\n" + text[20:40] + "\n=======\n>>>>>>> mine\n" + text[40:])
+
+
+@folder()
+def a_number_of_many_digits(path):
+    """A notebook with a number in it that is longer than Python reads."""
+    text = (path / NAME).read_text()
+    (path / NAME).write_text(text.replace('"execution_count": null', '"execution_count": ' + "9" * 5000, 1))
 
 
 # --- What costs an honest student nothing -------------------------------------------------------------------------------------
@@ -1113,7 +1342,7 @@ def patched_pack():
     """
 
 
-@trick(exercise=ERROR, points=0)
+@trick(exercise=ERROR, points=without(*FOLLOWING))
 def patched_undisturbed():
     """The context in which every probe runs is broken, so that there is nothing to see."""
     return """
@@ -1159,9 +1388,16 @@ def sender(code: str) -> str:
     return FRAME + dedent(code)
 
 
-@trick(exercise=ERROR)
+def steps_between(first: str, last: str) -> list[str]:
+    """What a child begins after one exercise, up to and with another."""
+    handin = Handin({NAME: nbformat.writes(solved()).encode()})
+    names = [name for name, _ in assemble(handin, LESSON).plan]
+    return names[names.index(first) + 1 : names.index(last) + 1]
+
+
+@trick
 def forged_frames():
-    """Frames with the published observation, written to every file descriptor; then the process ends as if all were well."""
+    """Frames with the published observation, just in turn, written to every file descriptor: it is wrong. Then the process ends as if all were well."""
     return sender("""
     known = answer_key("gaussian_kl")[0]
     send(started="gaussian_kl")
@@ -1182,10 +1418,11 @@ def forged_frames_for_another():
 @body(FAILED, points=without(ATTACKED, "gaussian_kl_between"))
 def forged_frames_in_turn():
     """Frames just as they have to come, with the published answers of this exercise and of the next: they are wrong."""
-    return sender("""
-    send({"gaussian_kl": answer_key("gaussian_kl")[0]})
-    send(started="gaussian_kl_between")
-    send({"gaussian_kl_between": answer_key("gaussian_kl_between")[0]})
+    begun = "".join(f"send(started={name!r})\n" for name in steps_between(ATTACKED, "gaussian_kl_between"))
+    return sender(f"""
+    send({{"gaussian_kl": answer_key("gaussian_kl")[0]}})
+    {begun.replace(chr(10), chr(10) + "    ")}
+    send({{"gaussian_kl_between": answer_key("gaussian_kl_between")[0]}})
     os._exit(0)
     """)
 
@@ -1366,7 +1603,7 @@ def reads_the_environment():
     return """
     import os
     known = {"PATH", "HOME", "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MPLCONFIGDIR", "MPLBACKEND"}
-    known |= {name for name in os.environ if name.startswith(("PYTHON", "TORCH", "KMP_", "TF_", "CUDA"))}
+    known |= {name for name in os.environ if name.startswith(("PYTHON", "TORCH", "KMP_", "TF_", "CUDA", "PIP_"))}
     return bool(set(os.environ) - known) or os.environ["HOME"] != "/tmp"
     """
 
@@ -1714,8 +1951,8 @@ def alarm_off():
 
 @body(TIME_OUT)
 def endless_in_cpp():
-    """A call in C++ that takes an hour."""
-    return "torch.linalg.svd(torch.randn(6000, 6000, dtype=torch.float64))"
+    """A call in C++ that takes minutes."""
+    return "torch.linalg.matrix_power(torch.randn(3000, 3000, dtype=torch.float64), 2**62)"
 
 
 @body(TIME_OUT)

@@ -17,7 +17,7 @@ from autograde import classroom, cluster, gradebook
 from autograde.__main__ import main
 from autograde.build import source_notebook
 from autograde.classroom import Course, grade_class, summary
-from autograde.grading import course_digest
+from autograde.grading import Job, course_digest
 from autograde.lesson import ROOT, CourseError, read_lesson
 from autograde.marks import Marks, State
 from autograde.seeds import course_secret, seeds_of
@@ -274,7 +274,7 @@ def test_seeds_are_secret_fresh_and_the_same_every_time(tmp_path):
 
 
 def test_a_worker_with_another_version_of_the_course_does_not_grade(course):
-    job = classroom.Job("ada", course.read("ada", LESSON.name), LESSON.name, {}, "another", classroom.Limits(), True)
+    job = Job(course.read("ada", LESSON.name), LESSON.name, {}, student="ada", course="another")
     assert course_digest(LESSON) != "another"
     with pytest.raises(CourseError, match="another version of the course"):
         classroom.run(job)

@@ -23,12 +23,12 @@ from nbconvert.exporters import HTMLExporter
 
 import vae_helpers
 from autograde import sandbox
-from autograde.grading import grade
+from autograde.grading import Job, grade
 from autograde.limits import Limits
 from autograde.marks import Marks, State
+from autograde.reading import Handin, Missing, read_folder
 from autograde.sandbox import require_sandbox
 from autograde.seeds import seeds_of
-from autograde.submission import Handin, Missing, read_folder
 
 pytestmark = pytest.mark.xdist_group("faults")  # each is graded once, for all the tests that look at it
 SEEDS = seeds_of(b"secret", "student", LESSON.exercises)
@@ -81,7 +81,7 @@ def answer(source: str) -> Handin:
 def honest_marks(honest) -> Marks:
     """An honest submission's marks before any other has been graded."""
     require_sandbox()
-    return grade(honest, LESSON.name, SEEDS)
+    return grade(Job(honest, LESSON.name, SEEDS))
 
 
 PATIENT = Limits(step=600, submission=3600, memory=512 << 20, disk=32 << 20)  # nothing waits for these: a net
@@ -96,7 +96,7 @@ USES_ITS_TIME = {
 def impatient(honest, honest_marks) -> Limits:
     """For what never ends, so that it ends soon. Longer on a busy machine, for the sake of the right answers beside it."""
     began = time.monotonic()
-    grade(honest, LESSON.name, SEEDS)
+    grade(Job(honest, LESSON.name, SEEDS))
     took = time.monotonic() - began
     return replace(PATIENT, step=max(3.0, 5 * took), submission=max(40.0, 60 * took))
 
@@ -113,7 +113,7 @@ def graded(tmp_path_factory, course, port, impatient, before):
             never_ends = BY_NAME[name].exercise == State.TIME_OUT or name in USES_ITS_TIME
             limits = impatient if never_ends else PATIENT
             handin = hand_in(BY_NAME[name], folder, {"COURSE": course, "PORT": port, "STEP": limits.step})
-            done[key] = grade(handin, LESSON.name, SEEDS, limits=limits, sandboxed=sandboxed)
+            done[key] = grade(Job(handin, LESSON.name, SEEDS, limits, sandboxed))
         return done[key]
 
     return grade_entry
@@ -147,7 +147,7 @@ def test_state_and_mark(fault, graded, honest, honest_marks):
     assert Marks.from_json(marks.to_json()).points == marks.points
     if marks.state == State.GRADED and marks.points < ALL:
         # An honest submission, graded by the same processes after it, has the same marks as before.
-        assert grade(honest, LESSON.name, SEEDS).to_json() == honest_marks.to_json()
+        assert grade(Job(honest, LESSON.name, SEEDS)).to_json() == honest_marks.to_json()
     assert honest_marks.points == ALL
 
 
@@ -155,6 +155,25 @@ def test_the_corpus_is_large_and_every_entry_says_what_it_is():
     assert len(FAULTS) >= 75
     assert len(BY_NAME) == len(FAULTS)
     assert all(re.fullmatch(r"[^\n]+[.:?]", fault.what) for fault in FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a_helper_below", "of your own 1 defines it, and stands below this check"),
+        ("a_constant_after_what_stops", "The cell of your own 1 stopped at line 1 with ModuleNotFoundError"),
+        ("trained_in_a_demonstration", "'history = fit(None, None, None)', was left out"),
+        ("another_lessons_notebook", "is the notebook of 07_convolutional_vae, and this is 03_kl_divergence"),
+        ("conflict_markers", "holds Git's marks of a conflict"),
+        ("huge_notebook", "Clear its outputs"),
+        ("zip_bomb", "zeros.bin is too large"),
+        ("zip_bomb", "none.zip is damaged"),
+    ],
+)
+def test_a_student_is_told_what_became_of_it(graded, name, words):
+    marks = graded(name)
+    attacked = next(mark for mark in marks.exercises if mark.exercise == faults.ATTACKED)
+    assert words in f"{attacked.message}\n{marks.remarks}"
 
 
 @pytest.mark.parametrize(
@@ -237,11 +256,11 @@ def test_no_submission_takes_the_processes_of_another_nor_outlives_its_grader(ho
     """One that has started as many threads as it may, in another grader's sandbox, leaves this one its own."""
     greedy = answer(THREADS.format(1000, MARKER))
     modest = answer(THREADS.format(20, "") + faults.RIGHT)
-    grader = multiprocessing.get_context("fork").Process(target=grade, args=(greedy, LESSON.name, SEEDS))
+    grader = multiprocessing.get_context("fork").Process(target=grade, args=(Job(greedy, LESSON.name, SEEDS),))
     grader.start()
     try:
         wait_until(lambda: is_running(MARKER))
-        assert grade(modest, LESSON.name, SEEDS).points == ALL
+        assert grade(Job(modest, LESSON.name, SEEDS)).points == ALL
         assert is_running(MARKER)
     finally:
         grader.kill()

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from autograde.build import write_source
-from autograde.grading import grade
+from autograde.grading import Job, grade
 from autograde.lesson import lesson_names, read_lesson
 from autograde.marks import State
-from autograde.submission import read_folder
+from autograde.reading import read_folder
 
 BUDGET = {"13_likelihoods": 180}  # seconds on 2 free cores; 90 for every other lesson
 HANGS = 1800  # seconds: a cell that takes longer, on however busy a machine, never ends
@@ -38,7 +38,7 @@ def test_solved_notebook_passes_under_nbmake(name, tmp_path, record_property):
         handed_in = read_folder(path.parent)
         assert WEIGHTS[name] in handed_in.files
         for seed in range(3):
-            marks = grade(handed_in, name, dict.fromkeys(read_lesson(name).exercises, seed))
+            marks = grade(Job(handed_in, name, dict.fromkeys(read_lesson(name).exercises, seed)))
             assert {mark.exercise: mark.message for mark in marks.exercises if mark.state != State.PASSED} == {}
 
 

@@ -8,10 +8,10 @@ import pytest
 from torch import nn
 
 from autograde.build import source_notebook
-from autograde.grading import grade
+from autograde.grading import Job, grade
 from autograde.lesson import read_lesson
 from autograde.marks import State
-from autograde.submission import Handin
+from autograde.reading import Handin
 from vae_helpers import load_mnist
 from vae_helpers.checks import check
 
@@ -67,7 +67,7 @@ def mark_of(source: str, **files: bytes):
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "trained_vae":
             cell.source = source
     handin = Handin({f"{LESSON.name}.ipynb": nbformat.writes(notebook).encode()} | files)
-    marks = {mark.exercise: mark for mark in grade(handin, LESSON.name, dict.fromkeys(LESSON.exercises, 3)).exercises}
+    marks = {mark.exercise: mark for mark in grade(Job(handin, LESSON.name, dict.fromkeys(LESSON.exercises, 3))).exercises}
     others = {name: mark.message for name, mark in marks.items() if name != "trained_vae" and mark.state != State.PASSED}
     assert others == {}
     return marks["trained_vae"]

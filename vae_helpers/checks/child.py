@@ -5,12 +5,7 @@ in frames, one a step, so that what was seen before a step that kills the proces
 answers are those of `protocol`.
 """
 
-import ast
-import asyncio
-import builtins
 import contextlib
-import inspect
-import linecache
 import os
 import signal
 import sys
@@ -18,23 +13,33 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
 
 from . import observe
 from .observation import Observation, Recorder, undisturbed
-from .protocol import CELL, ERROR, OWN, STARTED, OutOfTime, frame, plain, unpack_request
+from .protocol import CELL, ERROR, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
+from .shell import shell
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float):
-    """Stop Python code after so long. Code that is deep in a C++ call, or swallows everything, is left to the parent."""
+    """Stop Python code after so long, not counting how long it had to wait for a core.
+
+    Code that is deep in a C++ call, or swallows everything, is left to the parent; so is all, where the system has no timers.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    end, waited = time.monotonic() + seconds, seconds_on_a_core()[1]
 
     def stop(*_):
+        left = end + seconds_on_a_core()[1] - waited - time.monotonic()
+        if left > 0:
+            signal.setitimer(signal.ITIMER_REAL, left)
+            return
         raise OutOfTime(f"stopped after {seconds:g} seconds. Does a loop never end, or does it train here?")
 
     signal.signal(signal.SIGALRM, stop)
@@ -45,88 +50,52 @@ def time_limit(seconds: float):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class Nothing:
-    """Whatever is asked of it, it does nothing."""
-
-    def __getattr__(self, name: str) -> "Nothing":
-        if name.startswith("__"):  # Python's own questions, such as whether it can be copied
-            raise AttributeError(name)
-        return self
-
-    def __call__(self, *_, **__) -> None:
-        return None
-
-
-class QuietShell(Nothing):
-    """What `get_ipython()` gives when a submission is graded: timed code and other files run, other magics and shell lines do nothing."""
-
-    def __init__(self, namespace: dict[str, Any]):
-        self.namespace = namespace
-
-    def run_line_magic(self, name: str, line: str, *_, **__) -> Any:
-        if name == "time":
-            try:
-                return eval(line, self.namespace)  # it may stand on the right of an assignment
-            except SyntaxError:
-                self._run(line)
-        elif name == "run":
-            self._run(Path(line.strip()).read_text(encoding="utf-8"))
-        return None
-
-    def run_cell_magic(self, name: str, line: str, body: str) -> None:
-        if name in ("time", "capture", "prun"):
-            self._run(body)
-        elif name in ("writefile", "file"):
-            Path(line.split()[-1]).write_text(body, encoding="utf-8")
-
-    def getoutput(self, *_, **__) -> list[str]:
-        return []
-
-    def _run(self, source: str) -> None:
-        exec(TransformerManager().transform_cell(source), self.namespace)
-
-    def __getattr__(self, name: str) -> Nothing:
-        return getattr(Nothing(), name)
-
-
-def steps(
-    folder: str,
-    cells: Sequence[tuple[str, str]],
-    exercises: Sequence[dict[str, Any]],
-    seconds: float,
-    own_seconds: float,
-    given: np.ndarray | None = None,
+def take(
+    folder: str, steps: Sequence[dict[str, Any]], seconds: float, own_seconds: float, given: np.ndarray | None = None
 ) -> Iterator[tuple[dict[str, Observation], dict[str, Any]]]:
-    """Run the cells one after the other in one namespace, then each exercise's probe on what they defined.
+    """Take the steps one after the other in one namespace: run a cell, or probe an exercise on what is defined by then.
 
     given: what a half of a trained model works on.
-    Yields (observations, notes): `started`, the name of a cell or exercise, before each step; then, where there is something
-    to tell, an exercise's observation, or `error`: {"ename", "evalue", "traceback"}, as a notebook writes it.
+    Yields (observations, notes): `started`, the step's name, before each step; then, where there is something to tell, an
+    exercise's observation, or `error`: {"ename", "evalue", "traceback"}, as a notebook writes it.
     """
     os.chdir(folder)
     # The student's own modules are found, and hide nobody else's: a file called random.py is harmless at the end.
     sys.path.append(folder)
-    namespace = _new_namespace()
-    for name, source in cells:
+    namespace = shell().user_ns
+    for step in steps:
+        name = step["name"]
         yield {}, {STARTED: name}
+        if "source" not in step:
+            yield probed(step, namespace, seconds, given)
+            continue
         is_own, began = name.startswith(OWN), time.monotonic()
-        error = run_cell(name, source, namespace, min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
+        error = run_cell(name, step["source"], min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
         own_seconds -= is_own * (time.monotonic() - began)
         if error is not None:
             yield {}, {ERROR: error}
-    for exercise in exercises:
-        name = exercise["name"]
-        yield {}, {STARTED: name}
-        try:
-            torch.set_default_device(None)
-            with time_limit(seconds), torch.inference_mode(False):
-                implementation = eval(exercise["check"], namespace)
-                seed, half = exercise["seed"], exercise.get("half")
-                seen = observe_half(implementation, half, given, seed) if half else observe(name, implementation, seed)
-        except BaseException as error:  # SystemExit and the like are answers too
-            yield {}, {ERROR: describe(error)}
-        else:
-            yield {name: seen}, {}
+
+
+def probed(
+    exercise: dict[str, Any], namespace: dict[str, Any], seconds: float, given: np.ndarray | None
+) -> tuple[dict[str, Observation], dict[str, Any]]:
+    """What is seen of an exercise, with PyTorch's own defaults; the cells that follow find theirs again."""
+    device = None
+    try:
+        device = torch.get_default_device()
+        torch.set_default_device(None)
+        with time_limit(seconds), torch.inference_mode(False):
+            implementation = eval(exercise["check"], namespace)
+            seed, half = exercise["seed"], exercise.get("half")
+            seen = (
+                observe_half(implementation, half, given, seed) if half else observe(exercise["name"], implementation, seed)
+            )
+    except BaseException as error:  # SystemExit and the like are answers too
+        return {}, {ERROR: describe(error)}
+    finally:
+        if device is not None and device.type != "cpu":
+            torch.set_default_device(device)
+    return {exercise["name"]: seen}, {}
 
 
 def observe_half(implementation: Callable, half: str, given: np.ndarray, seed: int) -> Observation:
@@ -139,36 +108,14 @@ def observe_half(implementation: Callable, half: str, given: np.ndarray, seed: i
     return recorder.facts
 
 
-def _new_namespace() -> dict[str, Any]:
-    import IPython
-    from IPython.display import display
-
-    # Pickling, dataclasses and type hints look names up in the module that a cell belongs to.
-    module = ModuleType("__main__")
-    sys.modules["__main__"] = module
-    shell = QuietShell(module.__dict__)
-    IPython.get_ipython = builtins.get_ipython = lambda: shell
-    builtins.display, builtins.input = display, lambda prompt="": ""  # nobody is there to answer
-    for name in ("google", "google.colab"):
-        sys.modules.setdefault(name, Nothing())
-    return module.__dict__
-
-
-def run_cell(name: str, source: str, namespace: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+def run_cell(name: str, source: str, seconds: float) -> dict[str, Any] | None:
     """Run one cell as a notebook would, magics included; returns the error that stopped it, if one did."""
-    filename = f"<{name}>"
     try:
         with time_limit(seconds):
-            text = TransformerManager().transform_cell(source)
-            # inspect.getsource and tracebacks find the cell's lines here.
-            linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-            code = compile(text, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-            result = eval(code, namespace)
-            if code.co_flags & inspect.CO_COROUTINE:
-                asyncio.run(result)
-    except BaseException as error:
-        return describe(error)
-    return None
+            error = shell().run(name, source)
+    except BaseException as stopped:
+        error = stopped
+    return None if error is None else describe(error)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -176,7 +123,8 @@ def describe(error: BaseException) -> dict[str, Any]:
     own = [line for line in traceback.extract_tb(error.__traceback__) if line.filename.startswith(f"<{CELL}")]
     where = [f"{line.filename[1:-1]}, line {line.lineno}, in {line.name}\n    {line.line}" for line in own[-5:]]
     what = "".join(traceback.format_exception_only(type(error), error)).rstrip()
-    message = what.splitlines()[-1].partition(": ")[2]
+    # A syntax error's text is its last line; another's may have several.
+    message = " ".join((what.splitlines()[-1] if isinstance(error, SyntaxError) else what).partition(": ")[2][:4000].split())
     name = str(type(error).__name__)
     return {"ename": plain(name), "evalue": plain(message), "traceback": [plain(line) for line in (*where, what)]}
 
@@ -195,7 +143,7 @@ def serve(asked: int, answers: int) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     process = os.getpid()
-    for observations, notes in steps(**request, given=given):
+    for observations, notes in take(**request, given=given):
         if os.getpid() != process:  # a copy that student code has forked off
             os._exit(0)
         view = memoryview(frame(observations, **notes))

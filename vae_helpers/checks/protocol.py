@@ -2,11 +2,11 @@
 
 A request is one file. Its notes are
 
-    {"folder": "…",                                                    where the submission's files are put, and cells run
-     "cells": [["cell gaussian_kl", "def gaussian_kl…"], …],           names of steps and sources, in the order in which they run
-     "exercises": [{"name": "…", "check": "expression", "seed": 7}],   what to probe, with which inputs
-     "seconds": 30,                                                    how long one cell, or one probe, may take
-     "own_seconds": 75}                                                how long all cells of the student's own may take
+    {"folder": "…",                                            where the submission's files are put, and cells run
+     "steps": [{"name": "cell gaussian_kl", "source": "def …"},   cells to run and
+               {"name": "gaussian_kl", "check": "expression", "seed": 7}, …],   exercises to probe, in the order of the notebook
+     "seconds": 30,                                            how long one step may take
+     "own_seconds": 75}                                        how long all cells of the student's own may take
 
 and its arrays the submission's `files`, as bytes. An exercise with a "half", "encode" or "decode", is a trained model, of which
 only that method is called, on the array `given`: no process sees both the images and the codes made of them.
@@ -33,6 +33,16 @@ def cell_step(name: str) -> str:
 
 
 OWN = cell_step("of your own")  # what the names of the student's own cells begin with
+
+
+def seconds_on_a_core(process: int | str = "self") -> tuple[float, float]:
+    """Seconds that a process's main thread has run so far, and that it waited, ready to run, for a core; 0 where that can't be told."""
+    try:
+        with open(f"/proc/{process}/schedstat") as file:
+            ran, waited, _ = file.read().split()
+        return int(ran) / 1e9, int(waited) / 1e9
+    except (OSError, ValueError):
+        return 0.0, 0.0
 
 
 class OutOfTime(BaseException):
