@@ -76,8 +76,10 @@ class Answers:
         seconds: float,
         submission: float,
         process: Callable[[], int],
+        all_ran: Callable[[], float],
     ):
-        self.pipe, self.status, self.seconds, self.submission, self.process = pipe, status, seconds, submission, process
+        self.pipe, self.status, self.seconds, self.submission = pipe, status, seconds, submission
+        self.process, self.all_ran = process, all_ran
         self.buffer, self.size, self.step = bytearray(), 0, None
         self.coming, self.answered = list(steps), True
         self.of_step: Clock | None = None
