@@ -2184,8 +2184,9 @@ def script_in_the_notebook(made):
             c.attachments = {SCRIPT: {"image/svg+xml": SCRIPT}}
         else:
             c.outputs = [new_output("display_data", {"text/html": SCRIPT, "application/javascript": "alert(1)"})]
-    made.cells += [new_markdown_cell(SCRIPT), new_code_cell(SCRIPT, metadata={"tags": [SCRIPT]})]
-    made.cells[-1].id = made.cells[-2].id = SCRIPT
+    # Above a check, so that the cell runs, and its error is shown.
+    made.cells[:0] = [new_markdown_cell(SCRIPT), new_code_cell(SCRIPT, metadata={"tags": [SCRIPT]})]
+    made.cells[0].id = made.cells[1].id = SCRIPT
 
 
 @folder(UNREADABLE, state=UNREADABLE)
