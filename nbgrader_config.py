@@ -45,3 +45,7 @@ c.Autograde.exclude_overwriting = {
     folder.name: [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
     for folder in Path(c.CourseDirectory.root, "build", "source").glob("*/")
 }
+
+# Feedback for students: the verdict once, formulas that need no network, and no seeds.
+c.GenerateFeedback.exporter_class = "autograde.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = ["autograde.feedback.ForTheStudent", "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor"]
