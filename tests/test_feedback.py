@@ -43,7 +43,11 @@ def page(tmp_path_factory, new_gradebook) -> str:  # noqa: F811
 
 def test_the_verdict_stands_there_once_with_the_students_own_code_and_a_hint(page):
     text = re.sub(r"<[^>]+>", "", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
-    assert text.count("bits_per_dim: not yet. These are nats per dimension.") == 1 == text.count("These are nats per dimension.")
+    assert (
+        text.count("bits_per_dim: not yet. These are nats per dimension.")
+        == 1
+        == text.count("These are nats per dimension.")
+    )
     answer, verdict = text.index("return nats / n_dims"), text.index("bits_per_dim: not yet")
     assert text.rindex("Your answer", 0, verdict) < answer < verdict
     assert "See <math" in page
