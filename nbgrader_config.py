@@ -32,12 +32,20 @@ c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedE
 # The judge reads submissions, runs them in a sandbox and writes the marks, in place of nbgrader's own Execute and SaveAutoGrades.
 c.Autograde.exporter_class = "autograde.nbgrader_plugin.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = []
-c.Autograde.autograde_preprocessors = [
-    "autograde.nbgrader_plugin.JudgeSubmission",
-    "nbgrader.preprocessors.AssignLatePenalties",
-]
+c.Autograde.autograde_preprocessors = ["autograde.nbgrader_plugin.JudgeSubmission"]
+
+# Due dates are set with `python -m autograde due` or in the formgrader, in this time zone: this machine's, or for instance "Europe/Berlin".
+c.NbGraderAPI.timezone = os.environ.get("TZ") or "/etc/localtime"
+# What being late costs, whichever way one grades: percent_per_day of the points for each day that has begun, after so many minutes.
+c.AssignLatePenalties.plugin_class = "autograde.deadlines.LatePolicy"
+c.LatePolicy.percent_per_day = 0
+c.LatePolicy.grace_minutes = 0
 # nbgrader would put the source folder's other files over a submission's own, which the judge does not look at.
 c.Autograde.exclude_overwriting = {
     folder.name: [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
     for folder in Path(c.CourseDirectory.root, "build", "source").glob("*/")
 }
+
+# Feedback for students: the verdict once, formulas that need no network, and no seeds.
+c.GenerateFeedback.exporter_class = "autograde.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = ["autograde.feedback.ForTheStudent", "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor"]

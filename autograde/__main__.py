@@ -131,6 +131,24 @@ def gradescope_command(args: argparse.Namespace) -> None:
     print(autograder(lesson, args.output or Path("grading", f"gradescope_{lesson.name}.zip")))
 
 
+def due_command(args: argparse.Namespace) -> None:
+    from .classroom import Course, prepare
+
+    course = Course.find()
+    deadlines = course.deadlines
+    if args.lesson:
+        if not args.when:
+            raise CourseError('say when, as "2026-12-01 18:00", or none')
+        (lesson,) = find_lessons([args.lesson])
+        when = None if args.when == ["none"] else deadlines.utc(" ".join(args.when))
+        prepare(course, [lesson])
+        deadlines.set(lesson.name, when, args.student)
+    for lesson, due, extensions in deadlines.all():
+        if due or (args.lesson and lesson.startswith(args.lesson)):
+            later = "".join(f"; {s} until {deadlines.local(due + more)}" for s, more in sorted(extensions.items()))
+            print(f"{lesson}: {deadlines.local(due) if due else 'not due'}{later}")
+
+
 def replay_command(args: argparse.Namespace) -> None:
     from .classroom import Course
     from .replay import replay
@@ -218,6 +236,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
     command.add_argument("--output", type=Path, metavar="FILE.zip", help="by default grading/gradescope_LESSON.zip")
     command.set_defaults(run=gradescope_command)
+    command = commands.add_parser("due", help="set a lesson's due date, or a student's extension; or list all of them")
+    command.add_argument("lesson", nargs="?", help='the lesson\'s name or number, as "03"')
+    command.add_argument("when", nargs="*", help='in local time, as 2026-12-01 18:00 (by default 23:59); or "none"')
+    command.add_argument("--student", help="for this student alone: an extension")
+    command.set_defaults(run=due_command)
     command = commands.add_parser("replay", help="one student's exercise again: inputs, what came back, what was expected")
     command.add_argument("student")
     command.add_argument("exercise", help='its name, as "gaussian_kl"')

@@ -10,7 +10,7 @@ from pathlib import Path
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
 from tqdm import tqdm
-from traitlets.config import PyFileConfigLoader
+from traitlets.config import Config, PyFileConfigLoader
 
 from vae_helpers.files import write_whole
 
@@ -18,6 +18,7 @@ from . import gradebook
 from .boundary import bounded
 from .build import write_source
 from .cluster import cluster
+from .deadlines import Deadlines
 from .grading import Job, course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson
@@ -34,10 +35,12 @@ LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 class Course:
     """Where a course's submissions, marks and gradebook are: nbgrader's own configuration."""
 
-    def __init__(self, directory: CourseDirectory):
+    def __init__(self, directory: CourseDirectory, config: Config | None = None):
+        """config: all of nbgrader's; by default the directory's own, which holds less where nbgrader's application has made it."""
         self.directory = directory
         self.root = Path(self.directory.root)
         self.database = (self.directory.db_url, self.directory.course_id)
+        self.deadlines = Deadlines(config or self.directory.config, *self.database)
 
     @classmethod
     def find(cls, folder: Path | None = None) -> "Course":
@@ -101,7 +104,7 @@ class Course:
 
     def save_marks(self, student: str, marks: Marks) -> None:
         """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done."""
-        gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson))
+        gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson), self.deadlines.apply)
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
@@ -181,6 +184,7 @@ def grade_class(
                 and saved.state != State.GRADER_ERROR
             )
             if done and (handin is None or gradebook.is_saved(student, saved, *course.database)):
+                course.deadlines.renew(lesson.name, student)  # somebody may have moved them since
                 results[student] = saved
                 bar.update()
                 continue

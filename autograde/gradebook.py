@@ -1,7 +1,7 @@
 """Marks in nbgrader's gradebook: each submission's in one transaction, by the judge alone."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -124,34 +124,50 @@ def is_saved(student: str, marks: Marks, db_url: str, course_id: str) -> bool:
         return all(kept) and len(kept) == len(marks.exercises)
 
 
-def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestamp: datetime | None = None) -> None:
+def submission_of(gradebook: Gradebook, assignment: Assignment, student: str) -> SubmittedAssignment:
+    """The student's submission, and with it the student, made where they are new; not committed yet."""
+    database = gradebook.db
+    if database.get(Student, student) is None:
+        database.add(Student(id=student))
+        database.flush()
+    wanted = database.query(SubmittedAssignment).filter_by(assignment_id=assignment.id, student_id=student)
+    if (submission := wanted.one_or_none()) is not None:
+        return submission
+    submission = SubmittedAssignment(assignment_id=assignment.id, student_id=student)
+    database.add(submission)
+    database.flush()
+    for notebook in assignment.notebooks:
+        made = SubmittedNotebook(notebook_id=notebook.id, assignment_id=submission.id)
+        database.add(made)
+        database.flush()
+        database.add_all(Comment(cell_id=cell.id, notebook_id=made.id) for cell in notebook.solution_cells)
+    database.flush()
+    database.refresh(submission)
+    return submission
+
+
+def save_marks(
+    student: str,
+    marks: Marks,
+    db_url: str,
+    course_id: str,
+    timestamp: datetime | None = None,
+    late: Callable[[SubmittedAssignment, SubmittedNotebook], None] = lambda submission, notebook: None,
+) -> None:
     """Write a submission's marks, and with them the student and the submission where they are new; all of it, or nothing.
 
     Who handed in no folder gets no submission. A mark that a human gave stays, and is flagged for another look.
-    Raises MissingEntry where the gradebook does not know the lesson.
+    late: takes off what being late costs. Raises MissingEntry where the gradebook does not know the lesson.
     """
     with open_gradebook(db_url, course_id) as gradebook:
         database = gradebook.db
         assignment = gradebook.find_assignment(marks.lesson)
-        person = database.get(Student, student)
-        if person is None:
-            person = Student(id=student)
-            database.add(person)
-            database.flush()
-        submission = (
-            database.query(SubmittedAssignment).filter_by(assignment_id=assignment.id, student_id=student).one_or_none()
-        )
-        if submission is None and marks.state == State.MISSING and not marks.digest:
+        if marks.state == State.MISSING and not marks.digest and not _is_graded(gradebook, assignment, student):
+            if database.get(Student, student) is None:
+                database.add(Student(id=student))
+                database.commit()
             return
-        if submission is None:
-            submission = SubmittedAssignment(assignment_id=assignment.id, student_id=student)
-            database.add(submission)
-            database.flush()
-            for notebook in assignment.notebooks:
-                made = SubmittedNotebook(notebook_id=notebook.id, assignment_id=submission.id)
-                database.add(made)
-                database.flush()
-                database.add_all(Comment(cell_id=cell.id, notebook_id=made.id) for cell in notebook.solution_cells)
+        submission = submission_of(gradebook, assignment, student)
         submission.timestamp = timestamp
         database.flush()
         database.refresh(submission)
@@ -163,7 +179,17 @@ def save_marks(student: str, marks: Marks, db_url: str, course_id: str, timestam
             database.refresh(made)
             for grade, score, needs_a_look in _scores(marks, made):
                 grade.auto_score, grade.needs_manual_grade = score, needs_a_look
+            database.flush()
+            database.refresh(made)  # its score is the database's sum
+            late(submission, made)
         database.commit()
+
+
+def _is_graded(gradebook: Gradebook, assignment: Assignment, student: str) -> bool:
+    """Whether there are grades of a submission: one that was given an extension, and no more, has none."""
+    wanted = gradebook.db.query(SubmittedAssignment).filter_by(assignment_id=assignment.id, student_id=student)
+    submission = wanted.one_or_none()
+    return submission is not None and any(made.grades for made in submission.notebooks)
 
 
 def _scores(marks: Marks, notebook: SubmittedNotebook) -> Iterator[tuple[Grade, float | None, bool]]:

@@ -36,7 +36,7 @@ class JudgeSubmission(NbGraderPreprocessor):
         names = resources["nbgrader"]
         if self.sandbox:
             require_sandbox()
-        course, lesson = Course(self.parent.parent.coursedir), read_lesson(names["assignment"])
+        course, lesson = Course(self.parent.parent.coursedir, self.config), read_lesson(names["assignment"])
         handin, seeds = course.read(names["student"], lesson.name), course.seeds(names["student"], lesson)
         limits = Limits(step=self.step_timeout, submission=self.timeout)
         marks = grade(Job(handin, lesson.name, seeds, limits, self.sandbox, names["student"]))

@@ -169,7 +169,7 @@ def test_a_week_with_the_exchange(course, caplog):
         done = api.release_feedback(START.name)
         assert done["success"] and "is sent there: kai" in done["log"], done
         pages = {name: student.feedback(START) for name, student in students.items()}
-        assert "bits_per_dim: not written yet" in pages["bob"] and "bits_per_dim: not written yet" not in pages["ada"]
+        assert "bits_per_dim</b>: not written yet" in pages["bob"] and "not written yet" not in pages["ada"]
         shutil.rmtree(course.root / "grading" / "exchange" / "vae" / "feedback")
         for student in students.values():
             shutil.rmtree(student.folder / START.name / "feedback")

@@ -1,0 +1,81 @@
+"""The formgrader by mouse, in Chromium: list, autograde, a manual mark that is kept, feedback. And feedback on a phone, offline."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from nbgrader.api import Gradebook
+from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # noqa: F401 (a fixture)
+from test_formgrader import serving
+
+from autograde.classroom import Course, prepare
+from autograde.lesson import ROOT
+
+sync_api = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"')
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not there: sudo apt install chromium")
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A window; of a test that fails, its picture stays in the test's folder."""
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        window = browser.new_page(viewport={"width": 1366, "height": 768})
+        window.set_default_timeout(60_000)
+        yield window
+        window.screenshot(path=tmp_path / "window.png")
+        browser.close()
+
+
+@pytest.fixture
+def course(tmp_path, new_gradebook) -> Course:  # noqa: F811
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    made = Course.find(tmp_path)
+    shutil.copy(new_gradebook, tmp_path / "grading")
+    prepare(made, [LESSON])
+    folder = made.submission_folder("bob", LESSON.name)
+    folder.mkdir(parents=True)
+    (folder / NAME).write_bytes(notebook(bits_per_dim=WRONG))
+    return made
+
+
+def score(course: Course) -> float:
+    with Gradebook(*course.database) as book:
+        return book.find_submission(LESSON.name, "bob").score
+
+
+def press(page, server: str, button: str) -> None:
+    """A button in bob's row, and the box that says how it went."""
+    page.goto(f"{server}/formgrader/manage_submissions/{LESSON.name}")
+    page.locator(f"tr:has(td.student-id:text-is('bob')) td.{button} a").click()
+    page.locator(".modal-title:visible", has_text="Success").wait_for()
+
+
+def test_an_instructors_clicks(page, course, tmp_path):
+    with serving(course.root) as server:
+        page.goto(f"{server}/formgrader/manage_assignments")
+        page.get_by_text(LESSON.name, exact=True).first.wait_for()
+        press(page, server, "autograde")
+        graded = score(course)
+        assert 0 < graded < POINTS
+        with Gradebook(*course.database) as book:
+            submission = book.find_submission_notebook(LESSON.name, LESSON.name, "bob").id
+            full = book.find_grade("bits_per_dim-check", LESSON.name, LESSON.name, "bob").max_score
+        page.goto(f"{server}/formgrader/submissions/{submission}")
+        box = page.locator("input.score#bits_per_dim-check")
+        with page.expect_response(lambda answer: "/api/grade/" in answer.url and answer.request.method == "PUT"):
+            box.fill(f"{full:g}")
+            box.press("Tab")
+        assert score(course) == graded + full
+        press(page, server, "autograde")
+        assert score(course) == graded + full  # what a human gave stays
+        press(page, server, "generate-feedback")
+    (feedback,) = Path(course.root, "grading", "feedback", "bob").rglob("*.html")
+    page.context.set_offline(True)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(feedback.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.locator("math").count() > 5
+    assert page.locator("math").first.bounding_box()["height"] > 0
+    assert page.get_by_text("These are nats per dimension.").count() == 1
