@@ -15,7 +15,7 @@ from autograde.lesson import CourseError, lesson_names, read_lesson
 from autograde.site import launch, run
 from autograde.site.leaks import refuse_leaks, solution_lines
 from autograde.site.make import make
-from autograde.site.pages import page
+from autograde.site.pages import _prose, page
 
 LESSON = read_lesson("00_start_here")
 pytestmark = pytest.mark.xdist_group("site")
@@ -146,6 +146,15 @@ def test_a_site_that_gives_a_solution_away_is_not_made(tmp_path, file):
         refuse_leaks(tmp_path)
 
 
+def test_links_lead_to_what_there_is_and_the_lessons_own_way_on_is_left_out():
+    text = "Next: [01 Latent](../01_a/01_a.ipynb)\n\nSee [01](../01_a/01_a.ipynb), [02](../02_b/02_b.ipynb#x), [it](../../solutions/vae.py)."
+    assert _prose(text, {"01_a"}, None) == "See [01](../01_a/01_a.ipynb), 02, it."
+    where = "https://github.com/a/b/blob/main/solutions/vae.py"
+    assert (
+        _prose(text, {"01_a", "02_b"}, "a/b") == f"See [01](../01_a/01_a.ipynb), [02](../02_b/02_b.ipynb#x), [it]({where})."
+    )
+
+
 # Run once
 
 
@@ -197,6 +206,21 @@ def test_from_one_address_three_buttons(tmp_path):
         *(f"Open in {name}" for name in ("Colab", "Binder", "Codespaces")),
         "Download the notebook",
     ]
+
+
+def test_with_an_address_a_notebook_s_first_code_cell_installs_the_course_in_colab_alone(monkeypatch):
+    before = source_notebook(LESSON)
+    monkeypatch.setattr("autograde.build.repository", lambda: "someone/vae")
+    made = source_notebook(LESSON)
+    install = next(cell for cell in made.cells if cell.cell_type == "code")
+    assert made.cells[1] is install and [cell for cell in made.cells if cell is not install] == before.cells
+    asked = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: asked.append(command))
+    exec(install.source, {})
+    assert asked == []
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    exec(install.source, {})
+    assert asked[0][0] == sys.executable and asked[0][-1] == "git+https://github.com/someone/vae"
 
 
 # What is said where something is wrong
