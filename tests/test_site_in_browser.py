@@ -7,7 +7,10 @@ import shutil
 import pytest
 import torch
 
+from autograde.site import recording
+from autograde.site.explorer import frames
 from vae_helpers import load_pretrained
+from vae_helpers.plots import new_figure
 
 pytestmark = pytest.mark.xdist_group("site")
 WIDTHS = (400, 1366, 1920)
@@ -142,3 +145,28 @@ def test_the_search_finds_a_lesson(open_page):
     page = open_page("search.html?q=surprise")
     page.wait_for_selector("#search-results li a")
     assert "00 Start here" in page.locator("#search-results").inner_text()
+
+
+def test_sliders_switch_among_a_figure_s_frames(browser, site, tmp_path):
+    """A page of one explorer's frames, beside the site's scripts."""
+
+    def draw(a, b):
+        figure, axes = new_figure()
+        axes.set_title(f"{a}, {b}")
+        return figure
+
+    _, recorded = recording._frames(draw, None, "", "", a=(0, 2, 1), b=["x", "y"])
+    made = frames(recorded, f"{(site / '_static').as_uri()}/", tmp_path).replace(
+        f"{(site / '_static').as_uri()}/figures/", f"{tmp_path.as_uri()}/"
+    )
+    (tmp_path / "page.html").write_text(f"<!doctype html><html lang='en'><body>{made}</body></html>", encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    image, slider = page.locator(".frames img"), page.get_by_role("slider", name="a")
+    assert (image.get_attribute("alt"), slider.get_attribute("aria-valuetext")) == ("The figure at a = 1, b = x", "1")
+    shown = image.get_attribute("src")
+    slider.press("ArrowRight")
+    page.get_by_role("slider", name="b").press("ArrowRight")
+    assert image.get_attribute("alt") == "The figure at a = 2, b = y" and image.get_attribute("src") != shown
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    page.close()

@@ -1,5 +1,6 @@
 """A lesson's page: what students are given, cell by cell, with the outputs of the solved lesson where they give nothing away."""
 
+import ast
 import base64
 import re
 from collections.abc import Iterable
@@ -60,6 +61,8 @@ def page(
         draws = any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
         if lines > FOLDED["given"] and locked or lines > FOLDED["figure"] and draws:
             cell.metadata["tags"].append("hide-input")
+        if _reveals(cell.source):
+            cell.metadata["tags"].append("hide-output")
     released.cells = [cell for cell in released.cells if cell.source and cell.id != INSTALL_ID]
     released.metadata.pop("widgets", None)
     nbformat.validate(released)
@@ -72,9 +75,15 @@ def _kinds(name: str, cell: Cell) -> list[tuple[str, str]]:
     return [(name, kind), (check_id(name), "check")]
 
 
+def _reveals(source: str) -> bool:
+    """Whether the cell says which option of a prediction was right: for readers who ask, as one may not have decided yet."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id == "reveal" for called in calls)
+
+
 def _prose(text: str, others: set[str], address: str | None) -> str:
     """Without the lesson's own links to its neighbours, which the page has at its foot, and links to pages that are not there."""
-    kept = "\n".join(line for line in text.splitlines() if not all(map(WAY_ON.match, re.split(r" +· +", line))))
+    kept = "\n".join(line for line in text.splitlines() if not WAY_ON.match(line))
     kept = OUTSIDE.sub(lambda link: f"[{link[1]}]({file_address(address, link[2])})" if address else link[1], kept)
     return LESSON_LINK.sub(lambda link: link[0] if link[2] in others else link[1], kept).strip()
 
