@@ -1,6 +1,7 @@
 """Where a lesson opens with one click, made from the one address of the repository in pyproject.toml; without one, nowhere.
 
-Each service's address is as its documentation says: Colab's "open from GitHub", mybinder.org's "v2/gh", and Codespaces' "new".
+Each service's address is as its documentation says: Colab's "open from GitHub", mybinder.org's "v2/gh", and Codespaces' "new". None
+of them could be tried before the course had an address.
 """
 
 import html
