@@ -10,6 +10,7 @@ from .make import make
 PICTURES = ROOT / ".github" / "pictures"
 LESSON = "00_start_here"
 SAMPLES = "figure:has(img[alt^='Two rows of fifteen images'])"
+LOADED = "pictures => Promise.all(pictures.map((picture) => ((picture.loading = 'eager'), picture.decode())))"
 # name -> (page, what of it)
 OF_THE_SITE = {
     "check": ("index.html", ".front-check"),
@@ -43,6 +44,7 @@ def take(folder: Path = PICTURES) -> list[Path]:
                 taken.append(folder / f"{name}-{theme}.png")
                 if name == "explorer":
                     _drag(page)
+                page.locator(f"{selector} img").evaluate_all(LOADED)
                 page.locator(selector).first.screenshot(path=taken[-1])
         page = browser.new_page(viewport={"width": 900, "height": 640})
         page.goto(report.as_uri())
