@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # In a container one is often root, which Jupyter wants to be told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test grading notebooks demo bench bench-grading claims check lint sandbox site
+.PHONY: lab test grading notebooks demo bench bench-grading claims check lint sandbox site pictures browser
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # In a copy of one's own: an update of the course touches nothing that was written there.
@@ -15,7 +15,7 @@ lab: .venv/lab
 	$(BIN)/python -m vae_helpers
 	$(BIN)/jupyter lab --notebook-dir my_notebooks $(ROOT_FLAG) --LabApp.default_url=/lab/tree/00_start_here/00_start_here.ipynb $(LAB_OPTIONS)
 
-test: .venv/dev sandbox
+test: .venv/dev sandbox browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n auto --dist loadgroup
@@ -51,6 +51,10 @@ claims: .venv/dev
 site: .venv/site
 	$(BIN)/python -m autograde site $(LESSON)
 
+# The README's screenshots.
+pictures: .venv/dev sandbox browser
+	$(BIN)/python -m autograde pictures
+
 lint: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -60,6 +64,12 @@ sandbox:
 	@command -v bwrap >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
 	  $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq bubblewrap postgresql >/dev/null; } || \
 	  echo "bubblewrap or PostgreSQL could not be installed: sudo apt install bubblewrap postgresql" >&2
+
+# What the site is looked at with.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	  $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq chromium >/dev/null; } || \
+	  echo "Chromium could not be installed: sudo apt install chromium" >&2
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }

@@ -71,6 +71,13 @@ def site_command(args: argparse.Namespace) -> None:
     print(make(lessons, args.output.resolve(), workers=args.workers))
 
 
+def pictures_command(args: argparse.Namespace) -> None:
+    from .site.pictures import take
+
+    for path in take():
+        print(path)
+
+
 def train_command(args: argparse.Namespace) -> None:
     from vae_helpers.pretrained import SHIPPED
 
@@ -197,6 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--output", type=Path, default=Path("build", "site"), metavar="FOLDER")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="lessons that are run at a time")
     command.set_defaults(run=site_command)
+    command = commands.add_parser("pictures", help="take the README's screenshots anew")
+    command.set_defaults(run=pictures_command)
     command = commands.add_parser("train", help="train a model whose weights ship with the course, and write them")
     models = "explorer|classifier|mlp_vae|conv_vae"
     command.add_argument("model", metavar=models, help="each takes a few minutes, mlp_vae half an hour")

@@ -23,7 +23,9 @@ from .catalogue import load_all as load_catalogue
 from .lesson import ROOT, Cell, Lesson, LessonError, lesson_names, read_lesson
 from .proofread import module_of, proofread
 from .rounding import observe_decided
+from .site.launch import install_source, repository
 
+INSTALL_ID = "install"  # of the cell that installs the course in Colab
 NOTEBOOKS = ROOT / "notebooks"
 SOURCE = ROOT / "build" / "source"
 
@@ -116,6 +118,8 @@ def source_notebook(lesson: Lesson, claims: bool = False) -> nbformat.NotebookNo
         for made in _notebook_cells(cell):
             made.id = _cell_id(made, ids)
             cells.append(made)
+    if install := install_source(repository()):
+        cells.insert(1, new_code_cell(install, id=INSTALL_ID))
     notebook = new_notebook(cells=cells, metadata=NOTEBOOK_METADATA)
     nbformat.validate(notebook)
     return notebook

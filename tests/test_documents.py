@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import vae_helpers
-from autograde.lesson import ROOT
+from autograde.lesson import ROOT, lesson_names
 from autograde.marks import Mark, Marks, State
 from vae_helpers import about
 
@@ -124,3 +124,38 @@ def test_the_security_policy_names_a_private_way_and_no_address():
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert "private vulnerability reporting" in text and "tests/faults.py" in text
     assert not re.search(r"\S@\S|https?://", text)
+
+
+def test_workflows_are_workflows_and_run_make_targets():
+    folder = ROOT / ".github" / "workflows"
+    paths = sorted(folder.glob("*.yml"))
+    pytest.importorskip("check_jsonschema", reason='workflows are not linted: pip install -e ".[dev]"')
+    lint = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, paths)]
+    done = subprocess.run(lint, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets |= {".venv/dev", ".venv/lab"}
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    said = set(re.findall(r"run: make (\S+)$", text, re.MULTILINE)) | set(re.findall(r"target: (\w+)", text))
+    assert {"test", "check", "site"} <= {word for word in said if not word.startswith("$")} <= targets
+    lessons = yaml.safe_load((folder / "test.yml").read_text(encoding="utf-8"))["jobs"]["lessons"]["strategy"]["matrix"][
+        "lesson"
+    ]
+    assert lessons == [name[:2] for name in lesson_names()]
+    for path in re.findall(r"tests/test_\w+\.py", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_a_codespace_is_set_up_by_make():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["onCreateCommand"] == "make .venv/lab" and container["postAttachCommand"].startswith("make lab ")
+
+
+def test_every_picture_of_the_readme_is_there_and_has_an_alternative_text():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r'(?:srcset|src)="([^"]+)"', readme)
+    assert {Path(address) for address in shown if "://" not in address} == {
+        path.relative_to(ROOT) for path in (ROOT / ".github" / "pictures").iterdir()
+    }
+    images = re.findall(r"<img ([^>]*)>", readme)
+    assert len(images) >= 4 and all(re.search(r'alt="[^"]{20,}"', image) for image in images)

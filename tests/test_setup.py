@@ -91,7 +91,7 @@ def test_the_image_for_grading_has_what_grading_needs_and_nobodys_work():
 def test_top_level_is_what_the_layout_says():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path}
-    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci", ".github"}
+    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci", ".devcontainer", ".github"}
 
 
 def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():

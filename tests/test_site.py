@@ -6,16 +6,20 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
+import numpy as np
 import pytest
+import torch
 from bs4 import BeautifulSoup
 
 from autograde.__main__ import main
-from autograde.build import check_id, source_notebook
+from autograde.build import NOTEBOOKS, check_id, source_notebook
 from autograde.lesson import CourseError, lesson_names, read_lesson
-from autograde.site import launch, run
+from autograde.site import launch, recording, run
 from autograde.site.leaks import refuse_leaks, solution_lines
 from autograde.site.make import make
-from autograde.site.pages import page
+from autograde.site.pages import _prose, page
+from vae_helpers.plots import new_figure
 
 LESSON = read_lesson("00_start_here")
 pytestmark = pytest.mark.xdist_group("site")
@@ -133,6 +137,18 @@ def test_a_page_s_source_holds_no_solution_and_no_answer(name, tmp_path):
     assert {tag for cell in made.cells for tag in cell.metadata.get("tags", ())} >= {"exercise", "prediction", "check"}
 
 
+def test_what_reveals_an_answer_is_folded_away(tmp_path):
+    executed = source_notebook(LESSON)
+    text = NOTEBOOKS.joinpath(LESSON.name, f"{LESSON.name}.ipynb").read_text(encoding="utf-8")
+    released = nbformat.reads(text, as_version=4)
+    demonstration = next(cell for cell in released.cells if cell.cell_type == "code" and not cell.metadata.get("nbgrader"))
+    demonstration.source = 'for name in ["predict_far"]:\n    reveal(name)'
+    nbformat.write(released, (tmp_path / LESSON.name).mkdir() or tmp_path / LESSON.name / f"{LESSON.name}.ipynb")
+    made = page(LESSON, executed, tmp_path, [], notebooks=tmp_path)
+    folded = [cell.id for cell in made.cells if "hide-output" in cell.metadata.get("tags", ())]
+    assert folded == [demonstration.id]
+
+
 @pytest.mark.parametrize("file", ["page.html", "searchindex.js", "_static/notebooks/copy.ipynb"])
 def test_a_site_that_gives_a_solution_away_is_not_made(tmp_path, file):
     path = tmp_path / file
@@ -144,6 +160,15 @@ def test_a_site_that_gives_a_solution_away_is_not_made(tmp_path, file):
     )
     with pytest.raises(CourseError, match="give predict_between away"):
         refuse_leaks(tmp_path)
+
+
+def test_links_lead_to_what_there_is_and_the_lessons_own_way_on_is_left_out():
+    text = "Next: [01 Latent](../01_a/01_a.ipynb)\n\nSee [01](../01_a/01_a.ipynb), [02](../02_b/02_b.ipynb#x), [it](../../solutions/vae.py)."
+    assert _prose(text, {"01_a"}, None) == "See [01](../01_a/01_a.ipynb), 02, it."
+    where = "https://github.com/a/b/blob/main/solutions/vae.py"
+    assert (
+        _prose(text, {"01_a", "02_b"}, "a/b") == f"See [01](../01_a/01_a.ipynb), [02](../02_b/02_b.ipynb#x), [it]({where})."
+    )
 
 
 # Run once
@@ -174,6 +199,39 @@ def test_prose_and_claims_are_no_content_and_code_is(tmp_path):
     assert hash_with("torch.randn(30, 2", "torch.randn(29, 2") != same
 
 
+# What moves
+
+
+def test_an_explorer_s_frames_are_drawn_at_chosen_values_and_the_lesson_s_draws_stay_the_same():
+    drawn = []
+
+    def draw(name, a, b):
+        drawn.append((name, a, b))
+        torch.rand(3), np.random.rand(3)
+        return new_figure()[0]
+
+    torch.manual_seed(0)
+    np.random.seed(0)
+    kind, made = recorded_frames(draw, name=["one", "two"], a=(0.0, 1.0, 0.5), b=(0, 100, 1), start={"name": "two", "b": 37})
+    after = torch.rand(1), np.random.rand(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    assert after == (torch.rand(1), np.random.rand(1))
+    assert made["still"] == {"name": "two"} and [control["name"] for control in made["controls"]] == ["a", "b"]
+    assert made["controls"][0]["values"] == ["0", "0.5", "1"] and made["controls"][0]["start"] == 1
+    b = [int(value) for value in made["controls"][1]["values"]]
+    assert b == sorted(b) and len(b) == 11 and (b[0], b[-1]) == (0, 100) and b[made["controls"][1]["start"]] == 37
+    assert len(made["frames"]) == len(drawn) == 33 and drawn[1] == ("two", 0.0, b[1])
+
+
+def recorded_frames(draw, **options) -> tuple[str, dict]:
+    shown = []
+    explorer = recording._recorded(lambda *args, **kwargs: None, recording._frames, shown.append)
+    explorer(draw, None, "caption", "alt", **options)
+    ((kind, made),) = [item for item in shown[0].items() if item[0] != "text/plain"]
+    return kind, made
+
+
 # Where a lesson opens
 
 
@@ -197,6 +255,21 @@ def test_from_one_address_three_buttons(tmp_path):
         *(f"Open in {name}" for name in ("Colab", "Binder", "Codespaces")),
         "Download the notebook",
     ]
+
+
+def test_with_an_address_a_notebook_s_first_code_cell_installs_the_course_in_colab_alone(monkeypatch):
+    before = source_notebook(LESSON)
+    monkeypatch.setattr("autograde.build.repository", lambda: "someone/vae")
+    made = source_notebook(LESSON)
+    install = next(cell for cell in made.cells if cell.cell_type == "code")
+    assert made.cells[1] is install and [cell for cell in made.cells if cell is not install] == before.cells
+    asked = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: asked.append(command))
+    exec(install.source, {})
+    assert asked == []
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    exec(install.source, {})
+    assert asked[0][0] == sys.executable and asked[0][-1] == "git+https://github.com/someone/vae"
 
 
 # What is said where something is wrong

@@ -1,6 +1,7 @@
 """Make the site: pages from lessons and their kept outputs, the front page, and Sphinx over all of it."""
 
 import io
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from .leaks import refuse_leaks
 from .pages import page, with_buttons
 from .run import KEPT, execute_all
 
+EMPTY_HEAD = re.compile(r'<th class="head[^"]*">\s*<p></p>\s*</th>')
 SITE = ROOT / "build" / "site"
 
 
@@ -42,7 +44,7 @@ def make(
         write_data(static)
         copy_assets(static)
         for lesson in lessons:
-            notebook = page(lesson, executed[lesson.name], static, names)
+            notebook = page(lesson, executed[lesson.name], static, names, address)
             given = Path("notebooks", f"{lesson.name}.ipynb")
             (static / given).parent.mkdir(exist_ok=True)
             shutil.copy(NOTEBOOKS / lesson.name / f"{lesson.name}.ipynb", static / given)
@@ -68,6 +70,9 @@ def make(
         for left in (*made.rglob("*.map"), *made.rglob("*webpack-macros.html"), made / "objects.inv", made / ".buildinfo"):
             left.unlink(missing_ok=True)
         shutil.rmtree(made / "_sources", ignore_errors=True)  # empty
+        for path in made.rglob("*.html"):  # a head without words is none: screen readers would announce it
+            html = path.read_text(encoding="utf-8")
+            path.write_text(EMPTY_HEAD.sub("<td></td>", html), encoding="utf-8")
         refuse_leaks(made)
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)

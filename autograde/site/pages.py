@@ -1,5 +1,6 @@
 """A lesson's page: what students are given, cell by cell, with the outputs of the solved lesson where they give nothing away."""
 
+import ast
 import base64
 import re
 from collections.abc import Iterable
@@ -8,10 +9,11 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 
-from ..build import NOTEBOOKS, check_id, source_notebook
+from ..build import INSTALL_ID, NOTEBOOKS, check_id, source_notebook
 from ..lesson import Cell, CourseError, Lesson
 from .explorer import frames, plane
 from .figures import save_figure
+from .launch import file_address
 from .recording import FRAMES, PLANE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -19,15 +21,22 @@ STATIC = "../_static/"  # from a lesson's page
 FOLDED = {"figure": 6, "given": 12}  # lines from which on the code that draws a figure, or is given, is folded away
 PICTURE = re.compile(r"src=(['\"])data:image/png;base64,([^'\"]+)\1")
 LESSON_LINK = re.compile(r"\[([^\]]+)\]\(\.\./(\w+)/\w+\.ipynb(#[^)]*)?\)")
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./\.\./([^)]+)\)")  # a file of the repository
 WAY_ON = re.compile(r"^(Previous|Next): \[.*\.ipynb\)\.?$")
 
 
 def page(
-    lesson: Lesson, executed: nbformat.NotebookNode, static: Path, others: Iterable[str], notebooks: Path = NOTEBOOKS
+    lesson: Lesson,
+    executed: nbformat.NotebookNode,
+    static: Path,
+    others: Iterable[str],
+    address: str | None = None,
+    notebooks: Path = NOTEBOOKS,
 ) -> nbformat.NotebookNode:
     """The page's notebook. executed: the solved one, with outputs. static: where figures are saved, below "figures".
 
-    others: the lessons that the site has; a link to any other is left out. What stands in an exercise's cell, and whether a
+    others: the lessons that the site has; a link to any other is left out. address: the repository's OWNER/NAME, to which links
+    to its other files lead; without one they are left out. What stands in an exercise's cell, and whether a
     cell is one, comes from the released notebook and from the lesson, never from the solved one. Raises CourseError where the
     released notebook is not what the lesson's text gives.
     """
@@ -39,7 +48,7 @@ def page(
     kinds = {id_: kind for name, cell in lesson.exercises.items() for id_, kind in _kinds(name, cell)}
     for cell, ran in zip(released.cells, executed.cells, strict=True):
         if cell.cell_type == "markdown":
-            cell.source = _prose(cell.source, set(others))
+            cell.source = _prose(cell.source, set(others), address)
             continue
         kind = kinds.get(cell.id)
         locked = cell.metadata.get("nbgrader", {}).get("locked", False)
@@ -52,7 +61,9 @@ def page(
         draws = any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
         if lines > FOLDED["given"] and locked or lines > FOLDED["figure"] and draws:
             cell.metadata["tags"].append("hide-input")
-    released.cells = [cell for cell in released.cells if cell.source]
+        if _reveals(cell.source):
+            cell.metadata["tags"].append("hide-output")
+    released.cells = [cell for cell in released.cells if cell.source and cell.id != INSTALL_ID]
     released.metadata.pop("widgets", None)
     nbformat.validate(released)
     return released
@@ -64,9 +75,16 @@ def _kinds(name: str, cell: Cell) -> list[tuple[str, str]]:
     return [(name, kind), (check_id(name), "check")]
 
 
-def _prose(text: str, others: set[str]) -> str:
+def _reveals(source: str) -> bool:
+    """Whether the cell says which option of a prediction was right: for readers who ask, as one may not have decided yet."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id == "reveal" for called in calls)
+
+
+def _prose(text: str, others: set[str], address: str | None) -> str:
     """Without the lesson's own links to its neighbours, which the page has at its foot, and links to pages that are not there."""
-    kept = "\n".join(line for line in text.splitlines() if not all(map(WAY_ON.match, re.split(r" +· +", line))))
+    kept = "\n".join(line for line in text.splitlines() if not WAY_ON.match(line))
+    kept = OUTSIDE.sub(lambda link: f"[{link[1]}]({file_address(address, link[2])})" if address else link[1], kept)
     return LESSON_LINK.sub(lambda link: link[0] if link[2] in others else link[1], kept).strip()
 
 

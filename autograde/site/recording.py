@@ -15,40 +15,43 @@ import torch
 FRAMES = "application/vnd.vae-course.frames+json"
 PLANE = "application/vnd.vae-course.plane+json"
 MOVING = 2  # controls that move in the page: the last ones; the others stay at their first values
-MOST = 11  # values of a control
+MOST = (6, 11)  # values of each of them; of one alone, the latter
 DPI = 80
 
 
 def record() -> None:
     """Replace the explorers that `from vae_helpers import explore` finds by ones that record."""
-    import vae_helpers
-
-    vae_helpers.explore = _recorded(vae_helpers.explore, _frames)
-    vae_helpers.latent_explorer = _recorded(vae_helpers.latent_explorer, _plane)
-
-
-def _recorded(original: Callable, describe: Callable[..., tuple[str, dict] | None]) -> Callable:
     from IPython.display import display
 
+    import vae_helpers
+
+    def put(data: dict) -> None:
+        display(data, raw=True)
+
+    vae_helpers.explore = _recorded(vae_helpers.explore, _frames, put)
+    vae_helpers.latent_explorer = _recorded(vae_helpers.latent_explorer, _plane, put)
+
+
+def _recorded(original: Callable, describe: Callable[..., tuple[str, dict]], put: Callable[[dict], None]) -> Callable:
     def explorer(*args, **kwargs):
         original(*args, **kwargs)
         with torch.random.fork_rng():  # what the lesson draws next stays the same
             state = np.random.get_state()
-            recorded = describe(*args, **kwargs)
+            kind, recorded = describe(*args, **kwargs)
             np.random.set_state(state)
-        if recorded:
-            display({recorded[0]: recorded[1], "text/plain": "recorded for the site"}, raw=True)
+        put({kind: recorded, "text/plain": "recorded for the site"})
 
     return explorer
 
 
 def _frames(
     draw: Callable, static: Any, caption: str, alt: str, start: dict[str, Any] | None = None, **controls
-) -> tuple[str, dict] | None:
+) -> tuple[str, dict]:
     first, values = {}, {}
-    for name, control in controls.items():
-        first[name], values[name] = _values(control, (start or {}).get(name))
     moving = list(controls)[-MOVING:]
+    most = dict(zip(reversed(moving), reversed(MOST), strict=False))
+    for name, control in controls.items():
+        first[name], values[name] = _values(control, (start or {}).get(name), most.get(name, 1))
     frames, chosen = [], [values[name] for name in moving]
     for place in np.ndindex(*map(len, chosen)):
         now = {name: values[name][i] for name, i in zip(moving, place, strict=True)}
@@ -61,8 +64,8 @@ def _frames(
     return FRAMES, {"controls": described, "still": still, "frames": frames}
 
 
-def _values(control: Any, start: Any) -> tuple[Any, list]:
-    """A control's first value, and at most `MOST` of its values with that one among them."""
+def _values(control: Any, start: Any, most: int) -> tuple[Any, list]:
+    """A control's first value, and at most `most` of its values with that one among them."""
     import inspect
 
     from ipywidgets import interactive
@@ -74,8 +77,8 @@ def _values(control: Any, start: Any) -> tuple[Any, list]:
         count = int(round((widget.max - widget.min) / widget.step)) + 1
         values = [type(widget.min)(round(widget.min + i * widget.step, 10)) for i in range(count)]
     first = min(values, key=lambda value: abs(value - widget.value)) if _is_number(widget.value) else widget.value
-    if len(values) > MOST:
-        places = {int(round(i)) for i in np.linspace(0, len(values) - 1, MOST)}
+    if len(values) > most:
+        places = {int(round(i)) for i in np.linspace(0, len(values) - 1, most)}
         nearest = min(places, key=lambda i: abs(i - values.index(first)))
         values = [values[i] for i in sorted(places - {nearest} | {values.index(first)})]
     return first, values

@@ -91,7 +91,7 @@
       map.setAttribute("aria-valuenow", z1.toFixed(2));
       map.setAttribute("aria-valuetext", text);
       canvas.setAttribute("aria-label", `The image that the decoder makes of ${text}`);
-      words.textContent = text;
+      words.textContent = text.replace(": ", ":\n");
     };
 
     const go = (a, b) => {

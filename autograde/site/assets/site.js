@@ -1,6 +1,6 @@
 // What scrolls sideways can be scrolled with the keyboard; on paper, folded code is open.
 (() => {
-  const scrollable = "mjx-container[display], .highlight pre, .pst-scrollable-table-container, .cell_output";
+  const scrollable = "mjx-container[display], p:has(mjx-container), .highlight pre, .pst-scrollable-table-container, .cell_output";
   const mark = () => {
     for (const box of document.querySelectorAll(scrollable)) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
