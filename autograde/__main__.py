@@ -165,10 +165,15 @@ def replay_command(args: argparse.Namespace) -> None:
 
 def report_command(args: argparse.Namespace) -> None:
     from .classroom import Course
+    from .overview import write_overview
     from .report import write_report
 
-    course, (lesson,) = Course.find(), find_lessons([args.lesson])
-    print(write_report(course, lesson, args.output or course.root / "grading" / "reports" / f"{lesson.name}.html"))
+    course, lessons = Course.find(), find_lessons([args.lesson] if args.lesson else [])
+    folder = course.root / "grading" / "reports"
+    if args.lesson:
+        print(write_report(course, lessons[0], args.output or folder / f"{lessons[0].name}.html"))
+    else:
+        print(write_overview(course, lessons, args.output or folder / "index.html"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -255,9 +260,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("exercise", help='its name, as "gaussian_kl"')
     command.add_argument("--no-sandbox", action="store_true", help="run student code with your own rights")
     command.set_defaults(run=replay_command)
-    command = commands.add_parser("report", help="a page of what the class got wrong")
-    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
-    command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/reports/LESSON.html")
+    command = commands.add_parser(
+        "report", help="a page of what the class got wrong in a lesson, or of all lessons together"
+    )
+    command.add_argument("lesson", nargs="?", help='the lesson\'s name or number, as "03"; all lessons where none is given')
+    command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/reports/LESSON.html, or index.html")
     command.set_defaults(run=report_command)
     args = parser.parse_args(argv)
     try:

@@ -113,6 +113,12 @@ class Course:
             write_whole(self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
         write_whole(self.marks_file(student, marks.lesson), marks.to_json())
 
+    def all_marks(self, lesson: str) -> dict[str, Marks]:
+        """The marks on file of a lesson, by student, in alphabetical order; those that can't be read are left out."""
+        students = sorted(file.stem for file in self.marks_file("", lesson).parent.glob("*.json"))
+        found = {student: self.saved_marks(student, lesson) for student in students}
+        return {student: marks for student, marks in found.items() if marks is not None}
+
     def saved_marks(self, student: str, lesson: str) -> Marks | None:
         """The marks on file. None where there are none, or none that can be read."""
         try:

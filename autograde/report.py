@@ -1,88 +1,74 @@
 """What the class got wrong: one self-contained page of HTML for a lesson, pictures first, a table under each."""
 
-import base64
-import html
-import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vae_helpers.files import write_whole
 
 from .catalogue import find_exercise
+from .charts import bars, columns, stacks
 from .classroom import Course
 from .lesson import CourseError, Lesson
 from .marks import Marks, State
+from .predictions import chosen, misconceptions, mistake_in, right_options
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: .5em 0 2em } th, td { padding: .25em .8em; text-align: left; vertical-align: top }
-th { border-bottom: 2px solid #888 } td { border-bottom: 1px solid #ddd } td.number { text-align: right }
-img { max-width: 100% } .warning { border-left: 4px solid #b35900; padding-left: .8em }
-"""
+TEMPLATES = Environment(
+    loader=PackageLoader("autograde"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+MOST_DRAWN = 20  # bars in a picture; the table below it has all
 
 
 def write_report(course: Course, lesson: Lesson, path: Path) -> Path:
     """Write the page to `path`; returns it. Raises CourseError where no marks are on file."""
-    folder = course.marks_file("", lesson.name).parent
-    results = {file.stem: course.saved_marks(file.stem, lesson.name) for file in sorted(folder.glob("*.json"))}
-    results = {student: marks for student, marks in results.items() if marks is not None}
+    results = course.all_marks(lesson.name)
     if not results:
         raise CourseError(f"no marks of {lesson.name} are on file: run `python -m autograde grade {lesson.name}` first")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report(lesson, results), encoding="utf-8")
-    return path
+    return write_whole(path, report(lesson, results))
 
 
 def report(lesson: Lesson, results: dict[str, Marks]) -> str:
     """The page. results: marks by student."""
     handed_in = {student: marks for student, marks in results.items() if marks.state != State.MISSING}
-    parts = [f"<h1>{_text(lesson.name)}: what the class got wrong</h1>", f"<p>{_counts(results)}</p>"]
-    if not all(marks.sandboxed for marks in results.values()):
-        parts.append(
-            "<p class='warning'><b>Some of this was graded without a sandbox</b>, with the grader's own rights.</p>"
-        )
-    parts += _marks(lesson, handed_in) + _exercises(lesson, handed_in) + _mistakes(lesson, handed_in) + _humans(results)
-    head = f"<meta charset='utf-8'><title>{_text(lesson.name)}</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    return TEMPLATES.get_template("lesson.html").render(
+        title=f"{lesson.name}: what the class got wrong",
+        counts=_counts(results),
+        unsandboxed=not all(marks.sandboxed for marks in results.values()),
+        marks=_marks(lesson, handed_in),
+        exercises=_exercises(lesson, handed_in),
+        predictions=_predictions(lesson, handed_in),
+        mistakes=_mistakes(lesson, handed_in),
+        humans=[row for student, marks in results.items() for row in for_a_human(student, marks)],
+    )
+
+
+def for_a_human(student: str, marks: Marks) -> list[tuple[str, str, str]]:
+    """(student, what, why) of all in a submission that has no mark until a human has looked."""
+    if marks.state.needs_a_human:
+        return [(student, str(marks.state), " ".join(marks.remarks))]
+    return [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state.needs_a_human]
 
 
 def _counts(results: dict[str, Marks]) -> str:
     states = Counter(marks.state for marks in results.values())
-    counts = ", ".join(f"{n} {_text(state)}" for state, n in states.most_common())
+    counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
     return f"{len(results)} students: {counts}. {sum(m.needs_a_human for m in results.values())} need a human (below)."
 
 
-def _humans(results: dict[str, Marks]) -> list[str]:
-    rows = []
-    for student, marks in results.items():
-        if marks.state.needs_a_human:
-            rows.append((student, marks.state, " ".join(marks.remarks)))
-        else:
-            rows += [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state.needs_a_human]
-    if not rows:
-        return ["<h2>For a human</h2><p>Nothing.</p>"]
-    return ["<h2>For a human</h2>", _table(("student", "what", "why"), rows)]
-
-
-def _marks(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
+def _marks(lesson: Lesson, results: dict[str, Marks]) -> dict[str, Any]:
     most = sum(cell.points for cell in lesson.exercises.values())
     counts = Counter(round(marks.points) for marks in results.values())
     points = range(most + 1)
-    figure, axes = _figure(3)
-    axes.bar(points, [counts[p] for p in points], color="#4477aa", edgecolor="black")
-    axes.set(xlabel=f"points, of {most}", ylabel="students")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    rows = [(p, counts[p]) for p in points if counts[p]]
-    return [
-        "<h2>Marks</h2>",
-        _picture(figure, f"How many students have how many of {most} points."),
-        _table(("points", "students"), rows),
-    ]
+    alt = f"Columns: how many students have how many of {most} points, as in the table below."
+    return {
+        "picture": columns(points, [counts[p] for p in points], f"points, of {most}", "students", alt),
+        "rows": [(p, counts[p]) for p in points if counts[p]],
+    }
 
 
-def _exercises(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
+def _exercises(lesson: Lesson, results: dict[str, Marks]) -> dict[str, Any]:
     n = max(1, len(results))
     states = {name: Counter() for name in lesson.exercises}
     for marks in results.values():
@@ -91,72 +77,61 @@ def _exercises(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
                 states[mark.exercise][mark.state] += 1
     names = list(states)
     shares = [100 * states[name][State.PASSED] / n for name in names]
-    figure, axes = _figure(1 + 0.35 * len(names))
-    axes.barh(names, shares, color="#4477aa", edgecolor="black")
-    axes.invert_yaxis()
-    axes.set(xlabel="passed, % of those who handed in", xlim=(0, 112))
-    for i, share in enumerate(shares):
-        axes.text(share + 1, i, f"{share:.0f}", va="center")
     others = sorted({state for counts in states.values() for state in counts} - {State.PASSED})
     rows = [
         (name, f"{share:.0f} %", *(states[name][s] for s in (State.PASSED, *others)))
         for name, share in zip(names, shares, strict=True)
     ]
-    table = _table(("exercise", "pass rate", State.PASSED, *others), rows)
-    return ["<h2>Exercises</h2>", _picture(figure, "The share of students who passed each exercise."), table]
+    alt = "Bars: the share of students who passed each exercise, as in the table below."
+    return {
+        "picture": bars(names, shares, "passed, % of those who handed in", alt, most=100),
+        "heads": ("exercise", "pass rate", State.PASSED, *others),
+        "rows": rows,
+    }
 
 
-def _mistakes(lesson: Lesson, results: dict[str, Marks]) -> list[str]:
-    counts = Counter((m.exercise, m.mistake) for marks in results.values() for m in marks.exercises if m.mistake)
-    unnamed = Counter(
-        m.exercise
-        for marks in results.values()
-        for m in marks.exercises
-        if m.state == State.FAILED and not m.mistake and m.written
-    )
-    if not counts and not unnamed:
-        return ["<h2>Mistakes</h2><p>None.</p>"]
-    parts = ["<h2>Mistakes</h2>"]
-    top = counts.most_common(20)
-    if top:
-        figure, axes = _figure(1 + 0.35 * len(top))
-        axes.barh(
-            [f"{exercise}: {mistake}" for (exercise, mistake), _ in top],
-            [n for _, n in top],
-            color="#ee7733",
-            edgecolor="black",
-            hatch="//",
-        )
-        axes.invert_yaxis()
-        axes.set(xlabel="students")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        parts.append(_picture(figure, "The most frequent mistakes that the judge knows by name."))
+def _predictions(lesson: Lesson, results: dict[str, Marks]) -> dict[str, Any]:
+    """How many chose which option of each prediction."""
+    rights = right_options(lesson)
+    counts = {name: Counter() for name in rights}
+    for marks in results.values():
+        for mark in marks.exercises:
+            if mark.exercise in rights:
+                counts[mark.exercise][chosen(mark, rights[mark.exercise])] += 1
+    options = {name: sorted({rights[name], *misconceptions(name), *counts[name]} - {None}) for name in rights}
+    letters = sorted({letter for known in options.values() for letter in known})
+
+    def told(name: str, letter: str) -> str:
+        share = f"{counts[name][letter]}{' ✓' if letter == rights[name] else ''}"
+        return share if letter in options[name] else ""
+
+    parts = [
+        [(f"{letter}{' ✓' if letter == rights[name] else ''}", counts[name][letter]) for letter in options[name]]
+        + [("none", counts[name][None])]
+        for name in rights
+    ]
+    alt = "Bars in parts: how many students chose which option of each prediction, as in the table below."
+    return {
+        "picture": stacks(list(rights), parts, "students who handed in", alt) if rights else "",
+        "heads": ("prediction", *letters, "none of them, or no answer"),
+        "rows": [(name, *(told(name, letter) for letter in letters), counts[name][None]) for name in rights],
+    }
+
+
+def _mistakes(lesson: Lesson, results: dict[str, Marks]) -> dict[str, Any]:
+    counts, unnamed = Counter(), Counter()
+    for marks in results.values():
+        for mark in marks.exercises:
+            if mistake := mistake_in(mark, lesson):
+                counts[mark.exercise, mistake] += 1
+            elif mark.state == State.FAILED and mark.written:
+                unnamed[mark.exercise] += 1
+    top = counts.most_common(MOST_DRAWN)
+    names = [f"{exercise}:\n{mistake}" for (exercise, mistake), _ in top]
+    alt = "Bars: how many students made each of the most frequent mistakes, as in the table below."
     rows = [
-        (exercise, mistake, n, find_exercise(exercise).mistakes[mistake][0])
+        (exercise, mistake, n, find_exercise(exercise).mistakes.get(mistake, ("",))[0])
         for (exercise, mistake), n in counts.most_common()
     ]
     rows += [(exercise, "(no known one)", n, "") for exercise, n in unnamed.most_common()]
-    return [*parts, _table(("exercise", "mistake", "students", "the hint they read"), rows)]
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _picture(figure: Figure, alt: str) -> str:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    return f"<img alt='{_text(alt)}' src='data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}'>"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence]) -> str:
-    def cell(value) -> str:
-        return f"<td class='number'>{value}</td>" if isinstance(value, int | float) else f"<td>{_text(value)}</td>"
-
-    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{_text(head)}</th>' for head in heads)}</tr>{body}</table>"
-
-
-def _text(value: str) -> str:
-    return html.escape(str(value))
+    return {"picture": bars(names, [n for _, n in top], "students", alt) if top else "", "rows": rows}

@@ -304,7 +304,7 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
     page = Path(capsys.readouterr().out.strip()).read_text()
     mistake = next(m.mistake for m in course.saved_marks("bob", LESSON.name).exercises if m.mistake)
     assert mistake in page
-    assert page.count("<img alt='") == page.count("data:image/png;base64,") == 3
+    assert page.count("<img alt='") == page.count("data:image/png;base64,") == 4
     assert "http" not in page
     assert "<script" not in page
     assert "eve" in page
@@ -322,6 +322,7 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
         (["replay", "zoe", "bits_per_dim"], "'zoe' has handed in nothing"),
         (["replay", "ada", "nonsense"], "no lesson in"),
         (["report", "00"], "no marks of 00_start_here are on file"),
+        (["report"], "no marks are on file"),
     ],
 )
 def test_bad_input_gets_one_clear_line(course, monkeypatch, capsys, words, says):
