@@ -126,5 +126,12 @@ def test_what_gives_a_solution_away_or_leads_nowhere_is_told(name, text, says):
 def test_the_students_readme_is_for_students():
     text = readme_for_students((ROOT / "README.md").read_text(encoding="utf-8"), [START])
     assert "make lab" in text and "notebooks/00_start_here" in text and "Licence" in text
-    for word in ("notebooks/03", "For instructors", "python -m autograde", "solutions/", "make test    #"):
+    for word in (
+        "notebooks/03",
+        "For instructors",
+        "python -m autograde",
+        "solutions/",
+        "make test    #",
+        ".github/pictures",
+    ):
         assert word not in text, word

@@ -211,7 +211,7 @@ def test_export_has_the_marks(course):
     assert marks == {student.__name__: points for student, points in STUDENTS.items()}
 
 
-def test_feedback_names_the_mistake_and_the_seed(course):
+def test_feedback_names_the_mistake_and_keeps_the_seed_for_the_instructor(course):
     namespace = {}
     exec(TWICE, namespace)
     mistake = judge(EXERCISE, namespace[EXERCISE]).mistake
@@ -220,7 +220,11 @@ def test_feedback_names_the_mistake_and_the_seed(course):
     assert hint not in feedback(course, "right")
     display = graded_cell(course, "wrong", check_id(EXERCISE)).outputs[0]
     assert display.metadata["verdict"]["mistake"] == mistake
-    assert f"seed {display.metadata['verdict']['seed']}" in feedback(course, "wrong")
+    assert f"{display.metadata['verdict']['seed']}" not in feedback(course, "wrong")
+    assert (
+        f"seed {display.metadata['verdict']['seed']}"
+        in graded_cell(course, "wrong", check_id(EXERCISE)).outputs[1].traceback[0]
+    )
 
 
 def test_a_replayed_seed_gives_the_same_verdict(course):
