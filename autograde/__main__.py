@@ -9,6 +9,9 @@ from pathlib import Path
 from .cluster import start_fork_server
 from .lesson import CourseError, Lesson, lesson_names, read_lesson
 
+ONE = {"help": 'the lesson\'s name or number, as "03"'}
+SEVERAL = {"nargs": "*", "help": 'a lesson\'s name or number, as "03"; all where none is given'}
+
 
 def find_lessons(words: Sequence[str]) -> list[Lesson]:
     """Lessons by name or by number ("03"); all of them where none is given. Raises LessonError for an unknown one."""
@@ -181,19 +184,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m autograde", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")
-    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("lesson", **SEVERAL)
     command.set_defaults(run=build_command)
     command = commands.add_parser("prepare", help="make what nbgrader and its formgrader need in a fresh clone")
-    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("lesson", **SEVERAL)
     command.set_defaults(run=prepare_command)
     command = commands.add_parser("bundle", help="pack what students need, and nothing that gives a solution away")
-    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("lesson", **SEVERAL)
     command.add_argument("--output", type=Path, default=Path("grading", "vae-course.zip"), metavar="FILE.zip")
     command.set_defaults(run=bundle_command)
     command = commands.add_parser(
         "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
     )
-    command.add_argument("lesson", nargs="*", help='a lesson\'s name or number, as "03"; all where none is given')
+    command.add_argument("lesson", **SEVERAL)
     command.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="added, times 1000, to every seed in the text"
     )
@@ -205,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--folder", default="grading/demo", help="where the class, the feedback and the marks are written")
     command.set_defaults(run=demo_command)
     command = commands.add_parser("site", help="make the course's web site in build/site")
-    command.add_argument("lesson", nargs="*", help='only these, as "03"; all where none is given')
+    command.add_argument("lesson", **SEVERAL)
     command.add_argument("--output", type=Path, default=Path("build", "site"), metavar="FOLDER")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="lessons that are run at a time")
     command.set_defaults(run=site_command)
@@ -218,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--folder", type=Path, help="where its files are written; by default vae_helpers/shipped")
     command.set_defaults(run=train_command)
     command = commands.add_parser("grade", help="grade a lesson's submissions, and write marks and graded notebooks")
-    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("lesson", **ONE)
     command.add_argument("--students", nargs="+", metavar="STUDENT", help="only these")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes on this machine")
     command.add_argument(
@@ -237,7 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--lesson", help='what all of it is, as "03"; by default, what the notebooks say')
     command.set_defaults(run=collect_command)
     command = commands.add_parser("marks", help="write a lesson's marks as Canvas, Moodle or a spreadsheet takes them")
-    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("lesson", **ONE)
     command.add_argument("--format", choices=("csv", "canvas", "moodle"), default="csv")
     command.add_argument(
         "--from", dest="listed", type=Path, metavar="FILE.csv", help="Canvas's gradebook, Moodle's worksheet"
@@ -247,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/exports/LESSON.FORMAT.csv")
     command.set_defaults(run=marks_command)
     command = commands.add_parser("gradescope", help="pack a lesson's autograder for Gradescope")
-    command.add_argument("lesson", help='the lesson\'s name or number, as "03"')
+    command.add_argument("lesson", **ONE)
     command.add_argument("--output", type=Path, metavar="FILE.zip", help="by default grading/gradescope_LESSON.zip")
     command.set_defaults(run=gradescope_command)
     command = commands.add_parser("due", help="set a lesson's due date, or a student's extension; or list all of them")

@@ -1,17 +1,15 @@
 """The student's side alone, as one archive: lessons, helpers and set-up files, and nothing that gives a solution away."""
 
-import io
 import re
 import tempfile
 import textwrap
-import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import nbformat
 
-from vae_helpers.files import write_whole
+from vae_helpers.files import write_zip
 
 from .build import write_release
 from .exchange import same_cells
@@ -42,14 +40,7 @@ def bundle(lessons: Sequence[Lesson], path: Path, root: Path = ROOT) -> list[str
             files[f"notebooks/{lesson.name}/{made.name}"] = made.read_bytes()
             left_out += sorted(str(p.relative_to(root)) for p in released.rglob("*") if p.is_file() and p.name != made.name)
     check(files, lessons)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(files.items()):
-            archive.writestr(
-                zipfile.ZipInfo(f"{FOLDER}/{name}"), data, zipfile.ZIP_DEFLATED
-            )  # of no date: the same every time
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, packed.getvalue())
+    write_zip(path, {f"{FOLDER}/{name}": data for name, data in files.items()})
     return left_out
 
 

@@ -24,11 +24,10 @@ from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson
 from .limits import Limits
 from .marks import Marks, State
-from .reading import Handin, Missing, Unreadable, read_file, read_folder
+from .reading import EXCHANGE_FILES, Handin, Missing, Unreadable, read_file, read_folder
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
 
-EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds whose feedback it is
 LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 
 

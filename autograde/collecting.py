@@ -23,13 +23,12 @@ from .classroom import LONGEST_NAME, Course
 from .gradebook import known_students
 from .lesson import CourseError, lesson_names, read_lesson
 from .lms import Participant, Participants, called, fits, plain
-from .reading import LARGEST_FILES
+from .reading import LARGEST_FILES, NOTEBOOK, is_notebook
 
 MOST_MEMBERS = 100_000  # of the archive that the instructor gives
 JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)(/|$)")
 MOODLE = re.compile(r"(?:.*/)?(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_(?P<kind>[a-z]+)_*/*(?P<rest>.+)")
 CANVAS = re.compile(r"(?P<name>[^_/]+)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<rest>[^/]+)")
-NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)?$", re.IGNORECASE)
 # " (1)" of a second download, "-1" of a second upload.
 COPY = re.compile(r"(?: ?\(\d+\)|-\d{1,2})$")
 
@@ -253,8 +252,8 @@ def lesson_in(name: str, data: bytes) -> str | None:
             inside = zipfile.ZipFile(io.BytesIO(data)).namelist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
             inside = []
-        return next(filter(None, map(_lesson_by_name, [*filter(NOTEBOOK.search, inside), name])), None)
-    if not NOTEBOOK.search(name):
+        return next(filter(None, map(_lesson_by_name, [*filter(is_notebook, inside), name])), None)
+    if not is_notebook(name):
         return None
     if by_name := _lesson_by_name(name):
         return by_name
@@ -275,8 +274,8 @@ def _lesson_by_name(name: str) -> str | None:
 def _kept_name(name: str, lesson: str, others: set[str]) -> str:
     """A file's name without what browsers and platforms add to it; the only notebook is called as the lesson is."""
     path = PurePosixPath(name.removeprefix(f"{lesson}/"))
-    notebooks = [other for other in others if NOTEBOOK.search(other)]
-    if NOTEBOOK.search(name):
+    notebooks = [other for other in others if is_notebook(other)]
+    if is_notebook(name):
         return (
             f"{lesson}.ipynb"
             if len(notebooks) == 1 or _lesson_by_name(name) == lesson

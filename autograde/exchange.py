@@ -9,6 +9,7 @@ from nbgrader.utils import find_all_files
 
 from .build import write_release
 from .lesson import lesson_names, read_lesson
+from .reading import EXCHANGE_FILES
 
 
 class ReleaseAssignment(ExchangeReleaseAssignment):
@@ -61,7 +62,7 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
             folder.name
             for folder in folders
             if (folder / coursedir.assignment_id).is_dir()
-            and not all((folder / coursedir.assignment_id / n).is_file() for n in ("timestamp.txt", "submission_secret.txt"))
+            and not all((folder / coursedir.assignment_id / n).is_file() for n in EXCHANGE_FILES)
         ]
         if elsewhere:
             self.log.warning(

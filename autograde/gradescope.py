@@ -1,17 +1,15 @@
 """Gradescope: the autograder archive of a lesson, and what runs in it: the same grading, its verdicts as Gradescope's tests."""
 
-import io
 import json
 import secrets
 import shutil
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from nbgrader.utils import find_all_files
 
-from vae_helpers.files import write_whole
+from vae_helpers.files import write_whole, write_zip
 
 from .lesson import ROOT, Lesson, read_lesson
 from .marks import Mark, Marks, State
@@ -53,21 +51,12 @@ def autograder(lesson: Lesson, path: Path, root: Path = ROOT) -> Path:
     ):
         paths += [Path(p) for p in sorted(find_all_files(str(root / folder), ["__pycache__"])) if p.endswith(endings)]
     files |= {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(files.items()):
-            about = zipfile.ZipInfo(name)
-            about.external_attr = (0o755 if name in ("setup.sh", "run_autograder") else 0o644) << 16
-            archive.writestr(about, data, zipfile.ZIP_DEFLATED)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, packed.getvalue())
-    return path
+    return write_zip(path, files, programs=("setup.sh", "run_autograder"))
 
 
 def run(folder: Path) -> Path:
     """Grade `folder`/submission as `folder`/results/results.json says; returns that file. It is written whatever happens."""
     results = folder / "results" / "results.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
     try:
         content = results_of(_grade(folder))
     except Exception as error:  # a human must see it, and nobody gets 0 for it

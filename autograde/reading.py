@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ LARGEST_NOTEBOOK = 20 << 20  # bytes
 LARGEST_FILES = 64 << 20  # bytes, all files together
 MOST_FILES = 200
 MOST_NAMES = 20_000  # files and folders that are looked at
-NOT_HANDED_IN = {"timestamp.txt", "submission_secret.txt"}  # nbgrader's own
+EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds when, and whose
+NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Missing(Unreadable):
 
 def is_notebook(name: str) -> bool:
     """Whether a file is called as a notebook is, by Jupyter, or by browsers and learning platforms."""
-    return name.lower().endswith((".ipynb", ".ipynb.json", ".ipynb.txt"))
+    return NOTEBOOK.search(name) is not None
 
 
 def read_folder(folder: Path) -> Handin:
@@ -74,7 +76,7 @@ def _walk(folder: Path, taken: "_Taken") -> Iterator[tuple[int, Path]]:
                 taken.remarks.append(f"of more than {MOST_NAMES:,} files and folders, the rest was not looked at.")
                 return
             for name in names:
-                if name.startswith(".") or (base == str(folder) and name in NOT_HANDED_IN):
+                if name.startswith(".") or (base == str(folder) and name in EXCHANGE_FILES):
                     continue
                 try:
                     yield os.lstat(os.path.join(base, name)).st_size, Path(base, name)

@@ -59,9 +59,8 @@ def assemble(handin: Handin, lesson: Lesson) -> Submission:
     theirs.take_the_rest()
 
     plan: list[tuple[str, NotebookNode | None]] = []
-    waiting: dict[
-        str, list[str]
-    ] = {}  # exercises whose answer stands in another's cell, which is still to come: after that one
+    # Exercises whose answer stands in another's cell, which is still to come: probed after that one.
+    waiting: dict[str, list[str]] = {}
     made = _place(theirs.own.get(None, []), plan)
     for cell in release.cells:
         name = grade_id(cell)

@@ -1,6 +1,9 @@
 """Files that are whole at any moment, whatever happens while they are written."""
 
+import io
 import os
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -19,3 +22,17 @@ def write_whole(path: str | Path, content: bytes | str) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def write_zip(path: str | Path, files: dict[str, bytes], programs: Collection[str] = ()) -> Path:
+    """Write `files`, contents by their paths in it, into an archive of no date, the same every time; returns its path.
+
+    programs: those that may be executed. Raises OSError as `write_whole` does.
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in sorted(files.items()):
+            about = zipfile.ZipInfo(name)
+            about.external_attr = (0o755 if name in programs else 0o644) << 16
+            archive.writestr(about, data, zipfile.ZIP_DEFLATED)
+    return write_whole(path, packed.getvalue())
