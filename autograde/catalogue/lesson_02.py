@@ -10,6 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 from vae_helpers.toy import LinearGaussian
 
 from . import Exercise, reference
+from .recurring import detached, log_std, own_noise
 
 HALF = sp.Rational(1, 2)
 LOG_2PI = math.log(2 * math.pi)
@@ -231,6 +232,20 @@ def root_of_v_everywhere(x, m, v, s2):
 def in_bits(x, m, v, s2):
     mean_square, *logs = _steps(x, m, v, s2)
     return mean_square, *(term / sp.log(2) for term in logs)
+
+
+@derivation_1d.mistake(
+    "In step 2 the 2π is missing under the logarithm. All constants count here: without it nothing adds up to log p(x)."
+)
+def step_2_two_pi_missing(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=-sp.log(s2) / 2 - ((x - m) ** 2 + v) / (2 * s2))
+
+
+@derivation_1d.mistake(
+    "In step 2 the s2 under the logarithm is missing: the normalising constant is 1/√(2π·s2), and it depends on the noise."
+)
+def step_2_noise_missing_in_the_constant(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=-sp.log(2 * sp.pi) / 2 - ((x - m) ** 2 + v) / (2 * s2))
 
 
 def _checked_as_one_goes(implementation, done):
@@ -455,6 +470,10 @@ def with_symbols_of_ones_own(*_):
 # --- best_q_1d ----------------------------------------------------------------------------------------------------------------
 
 best_q_1d = Exercise("best_q_1d", symbolic=True)
+best_q_1d.edits("""
+what_solve_returns: `return solution[m], solution[v]` → `return sp.solve([sp.diff(bound, m), sp.diff(bound, v)], [m, v], dict=True)`
+    You return what sp.solve returns, a list of solutions. Take the first one apart: solution[m], solution[v].
+""")
 
 
 @best_q_1d.mistake("Mean and variance are in the wrong order: (m, v), the mean first.")
@@ -592,7 +611,10 @@ mean_over_pixels: `residual.pow(2).sum(dim=1)` → `residual.pow(2).mean(dim=1)`
     You average the squared errors over the pixels. Log densities of independent pixels add up: sum over P.
 spread_not_divided: `(residual.pow(2).sum(dim=1) + spread) / variance` → `residual.pow(2).sum(dim=1) / variance + spread`
     Only the squared distance is divided by σ². The spread of z is part of the same average, so it is divided, too.
+square_of_the_sum: `model.weight.pow(2).sum(dim=0)` → `model.weight.sum(dim=0).pow(2)`
+    You square the sums of W's columns. The squared length of a column is the sum of its squares: square first, then sum.
 """)
+expected_log_likelihood.recurring(detached)
 
 
 @expected_log_likelihood.mistake(
@@ -715,14 +737,15 @@ kl_of_all_rows: `.sum(dim=1)` → `.sum()`
     You sum log prior and entropy over everything, so that each image pays for all of them. Sum over D only.
 minus_elbo: `return expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `return -(expected_log_likelihood(model, x, mu, logvar) + minus_kl)`
     This is minus the ELBO, the loss that training minimises. The ELBO itself is asked for.
+log_std_in_the_kl_alone: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + 2 * logvar - mu.pow(2) - (2 * logvar).exp())`
+    In the log prior and the entropy you read `logvar` as log σ. It is log σ²: the variance is exp(logvar), and log σ² is
+    logvar itself.
+log_std_in_the_prior_alone: `- logvar.exp())` → `- (2 * logvar).exp())`
+    In the log prior you read `logvar` as log σ. It is log σ²: the variance is exp(logvar), not exp(2·logvar).
 """)
 
 
-@elbo.mistake(
-    "You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar), and log v is logvar."
-)
-def elbo_logvar_as_log_std(model, x, mu, logvar):
-    return reference("elbo")(model, x, mu, 2 * logvar)
+elbo.recurring(log_std("logvar"))
 
 
 @elbo.mistake(
@@ -805,6 +828,11 @@ mean_over_pixels: `.log_prob(x).sum(dim=2)` → `.log_prob(x).mean(dim=2)`
     You average log p(x|z) over the pixels. Log densities of independent pixels add up: sum over P.
 likelihood_at_the_mean: `Normal(z @ model` → `Normal((mu + 0 * z) @ model`
     The log-likelihood is taken at mu. It belongs to the samples z, like the other two terms.
+density_of_the_noise: `Normal(mu, std).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You take the log density of eps for that of z. By stretching the noise by σ you thin it out: log q(z) = log N(eps; 0,
+    1) − log σ, in each dimension.
+prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You evaluate the prior at eps. p(z) is taken at the sample itself: z = mu + σ·eps.
 """)
 
 
@@ -823,9 +851,7 @@ def exact(model, x, mu, logvar, eps):
     return reference("elbo")(model, x, mu, logvar)
 
 
-@elbo_monte_carlo.mistake("You draw noise of your own. Use eps: with the same noise, the estimate must be the same.")
-def own_noise(model, x, mu, logvar, eps):
-    return reference("elbo_monte_carlo")(model, x, mu, logvar, torch.randn_like(eps))
+elbo_monte_carlo.recurring(own_noise("eps"), detached)
 
 
 @elbo_monte_carlo.mistake("Your samples come from the prior: z = eps. Draw from q: z = mu + √v·eps.")
@@ -915,6 +941,8 @@ entrywise_inverse: `torch.linalg.inv(precision)` → `1 / precision`
     You take one over each entry. The inverse of a matrix is something else: torch.linalg.inv.
 cholesky_returned: `@ cov / variance, cov` → `@ cov / variance, torch.linalg.cholesky(cov)`
     The second result is a Cholesky factor, a square root of the covariance. Asked for is the covariance itself.
+noise_missing_in_the_covariance: `cov / variance, cov` → `cov / variance, cov / variance`
+    The mean is right, but σ² is missing from the covariance. With M = WᵀW + σ² I it is σ² M⁻¹, and not M⁻¹.
 """)
 
 
@@ -1006,6 +1034,9 @@ logvar_as_log_std: `logvar.exp() @ precision.diagonal()` → `(logvar := 2 * log
     You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).
 averaged_over_rows: `return 0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `return (0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))).mean()`
     You average over the rows. Each image has a gap of its own: (N,).
+spread_with_the_covariance: `logvar.exp() @ precision.diagonal()` → `logvar.exp() @ cov.diagonal()`
+    In the spread you multiply the variances of q by those of the posterior, v_d·S_dd. A KL measures in units of the
+    second density: multiply by the diagonal of S⁻¹.
 """)
 
 
@@ -1074,7 +1105,8 @@ mu_not_fitted: `[mu, logvar], lr` → `[logvar], lr`
 history_of_the_loss: `history.append(bound.detach())` → `history.append(-bound.detach())`
     elbo_history holds minus the ELBO, the loss. The ELBO itself is asked for.
 history_averaged: `history.append(bound.detach())` → `history.append(bound.detach().mean())`
-    elbo_history holds the average over the images in each step. Keep them apart: (steps, N).
+    elbo_history holds one number for each step, averaged or summed over the images. Keep the row of N bounds, one for
+    each image: (steps, N).
 history_transposed: `torch.stack(history)` → `torch.stack(history, dim=1)`
     elbo_history is (N, steps). The steps come first: (steps, N).
 only_the_last_elbo: `torch.stack(history)` → `history[-1]`
