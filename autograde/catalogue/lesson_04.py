@@ -26,6 +26,12 @@ wrong_sign_of_logvar: `(0.5 * logvar).exp()` → `(-0.5 * logvar).exp()`
 noise_subtracted: `return mu + ` → `return mu - `
     You subtract the noise. By symmetry the distribution is the same, but the formula says z = mu + σ·eps, and a given
     eps must end up where the caller expects it.
+half_logvar_not_exponentiated: `(0.5 * logvar).exp() * eps` → `0.5 * logvar * eps`
+    You multiply the noise by ½·logvar, which is log σ. σ itself is its exponential: exp(½·logvar).
+small_constant_added: `(0.5 * logvar).exp() * eps` → `((0.5 * logvar).exp() + 1e-6) * eps`
+    You add a small constant to σ. exp is never 0, so nothing needs protection, and a very narrow q gets another width.
+variance_not_halved: `(0.5 * logvar).exp()` → `0.5 * logvar.exp()`
+    The ½ stands outside the exponential: that is half the variance. σ = exp(½·logvar), with the ½ inside.
 """)
 
 
@@ -173,6 +179,10 @@ root_of_two: 1.414
 
 
 pathwise_gradient = Exercise("pathwise_gradient")
+pathwise_gradient.edits("""
+half_logvar_not_exponentiated: `(0.5 * logvar).exp() * eps` → `0.5 * logvar * eps`
+    Your z multiplies the noise by ½·logvar, which is log σ. σ itself is its exponential: exp(½·logvar).
+""")
 
 
 def _pathwise(f, mu, logvar, eps, sigma_of=lambda v: (0.5 * v).exp(), reduce=lambda values: values.mean(0).sum()):
@@ -280,6 +290,16 @@ def first_sample_only(f, mu, logvar, eps):
 )
 def draws_its_own_noise(f, mu, logvar, eps):
     return _pathwise(f, mu, logvar, torch.randn_like(eps))
+
+
+@pathwise_gradient.mistake(
+    "ε is lost from the gradient of logvar: z = mu + σ·ε moves with logvar by ½·σ·ε. It comes by itself where autograd differentiates through z."
+)
+def noise_lost(f, mu, logvar, eps):
+    sigma = (0.5 * logvar).exp()
+    z = (mu + sigma * eps).requires_grad_()
+    (slope,) = torch.autograd.grad(f(z).mean(0).sum(), z)
+    return slope.sum(0), (slope * 0.5 * sigma).sum(0)
 
 
 @pathwise_gradient.variant
@@ -566,6 +586,8 @@ subtracted_noise: `logits + gumbel` → `logits - gumbel`
     probabilities.
 log_softmax: `.softmax(` → `.log_softmax(`
     You return logarithms (log_softmax). Asked for are the relaxed one-hot rows themselves, which sum to 1.
+not_normalised: `.softmax(dim=-1)` → `.exp()`
+    The numbers are not divided by their sum. A softmax's rows add up to 1: exp of each, over the sum of the row.
 """)
 
 
@@ -595,6 +617,13 @@ def noise_on_probabilities(logits, gumbel, temperature):
 @gumbel_softmax.mistake("You draw Gumbel noise of your own. Use the noise that is given.")
 def ignores_given_noise(logits, gumbel, temperature):
     return F.gumbel_softmax(logits, temperature)
+
+
+@gumbel_softmax.mistake(
+    "You draw Gumbel noise of your own. Use the `gumbel` that you are given: the caller decides on the noise."
+)
+def own_gumbel_by_hand(logits, gumbel, temperature):
+    return ((logits - (-torch.rand_like(logits).log()).log()) / temperature).softmax(-1)
 
 
 @gumbel_softmax.variant
