@@ -108,6 +108,8 @@ waits_first: `min(1.0, done / ramp)` → `max(0.0, (done - (1 - ramp)) / ramp)`
 triangle: `min(1.0, done / ramp)` → `min(1.0, done / ramp, 2 - done / ramp)`
     Your β comes down again within the period. After the ramp it stays at 1, and at the next period it starts at 0 at
     once.
+ramp_in_whole_steps: `done = (step % period) / period\n    return min(1.0, done / ramp)` → `return min(1.0, (step % period) / max(1, int(period * ramp)))`
+    You round the length of the ramp to whole steps. β is a share of the cycle divided by `ramp`: nothing needs rounding.
 """)
 
 
@@ -165,6 +167,9 @@ detached: `kl.mean()` → `kl.mean().detach()`
     The value is right, but no gradient comes back, above the floor neither. Leave out .item(), .detach() and no_grad.
 not_reduced: `kl.mean()` → `kl`
     You return a number for each image. First the mean over the batch, then the maximum: a scalar.
+distance_from_the_floor: `kl.mean().clamp(min=floor)` → `(kl.mean() - floor).abs() + floor`
+    |KL − λ| + λ pushes the KL up to the floor from below. Free bits leave it alone there: the larger of the two, with no
+    gradient below.
 """)
 
 
@@ -231,6 +236,9 @@ detached: `kl_per_dim.mean(0)` → `kl_per_dim.detach().mean(0)`
     no_grad.
 not_summed: `.clamp(min=floor).sum()` → `.clamp(min=floor)`
     You return a number for each dimension. Sum them: a scalar.
+distance_from_the_floor: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `((kl_per_dim.mean(0) - floor).abs() + floor).sum()`
+    |KL − λ| + λ pushes each KL up to the floor from below. Free bits leave it alone there: the larger of the two, with
+    no gradient below.
 """)
 
 
@@ -357,6 +365,9 @@ sign: `(own - aggregate)` → `(aggregate - own)`
     The sign is the wrong way round: log q(z | x), the larger one, minus the log of the mean.
 aggregate_missing: `(own - aggregate)` → `own`
     You return the mean of log q(zₙ | xₙ) alone. Subtract the log of the aggregate posterior at the same z.
+exp_before_log: `log_q.logsumexp(dim=1)` → `log_q.exp().sum(dim=1).log()`
+    You exponentiate the log densities as they stand. Far from every posterior they underflow to 0, and log 0 is −∞: use
+    logsumexp.
 """)
 
 
@@ -403,6 +414,13 @@ def own_left_out(mu, logvar, z):
 def against_the_prior(mu, logvar, z):
     own = Normal(mu, (0.5 * logvar).exp()).log_prob(z).sum(1)
     return (own - Normal(0.0, 1.0).log_prob(z).sum(1)).mean()
+
+
+@mutual_information.mistake(
+    "This is the KL of the posteriors to the prior. Of it, mutual information is the part that tells images apart: log q(z|x) minus the log of the average posterior."
+)
+def kl_to_the_prior(mu, logvar, z):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
 
 
 @mutual_information.variant
