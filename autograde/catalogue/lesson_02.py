@@ -10,7 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 from vae_helpers.toy import LinearGaussian
 
 from . import Exercise, reference
-from .recurring import detached, log_std, own_noise
+from .recurring import detached, logvar_as_log_std, own_noise
 
 HALF = sp.Rational(1, 2)
 LOG_2PI = math.log(2 * math.pi)
@@ -745,7 +745,7 @@ log_std_in_the_prior_alone: `- logvar.exp())` → `- (2 * logvar).exp())`
 """)
 
 
-elbo.recurring(log_std("logvar"))
+elbo.recurring(logvar_as_log_std("logvar"))
 
 
 @elbo.mistake(

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from . import Exercise, reference
-from .recurring import detached, half_forgotten, in_bits, log_std, own_noise
+from .recurring import detached, half_forgotten, in_bits, logvar_as_log_std, own_noise
 
 # --- kl_on_grid ---------------------------------------------------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ def as_difference_of_entropies(m, v):
 gaussian_kl = Exercise("gaussian_kl")
 
 
-gaussian_kl.recurring(log_std("logvar"), in_bits, detached)
+gaussian_kl.recurring(logvar_as_log_std("logvar"), in_bits, detached)
 
 
 gaussian_kl.edits("""
@@ -581,7 +581,7 @@ def half_closed_form(mu, logvar, eps):
     return (0.5 * z.pow(2).mean(0) - 0.5 * (1 + logvar)).sum(1)
 
 
-kl_monte_carlo.recurring(own_noise("eps"), log_std("logvar"), detached, in_bits)
+kl_monte_carlo.recurring(own_noise("eps"), logvar_as_log_std("logvar"), detached, in_bits)
 
 
 kl_monte_carlo.edits("""
@@ -771,7 +771,7 @@ def mean_of_log_r_first(mu, logvar, eps):
     return (-log_ratio).exp() - 1 + log_ratio
 
 
-kl_low_variance.recurring(own_noise("eps"), log_std("logvar"), detached, in_bits)
+kl_low_variance.recurring(own_noise("eps"), logvar_as_log_std("logvar"), detached, in_bits)
 
 
 kl_low_variance.edits("""

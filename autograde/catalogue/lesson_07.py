@@ -498,16 +498,11 @@ _mended_step(
     ("kl = -0.5 *", "kl = 0.5 *"),
     "The KL still has the wrong sign: 1 + logvar − mu² − σ² is never positive, and a KL is never negative.",
 )
-_step_c = _mended_step(
+_mended_step(
     "c",
     ("(logits, x, reduction", "(torch.sigmoid(logits), x, reduction"),
     "The sigmoid is still applied twice: binary_cross_entropy_with_logits applies one of its own.",
 )
-_step_c.edits("""
-bce_of_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")`
-    Right in exact arithmetic, and the smallest mend. But beyond a logit of about 17 float32's sigmoid is exactly 1, and the
-    gradient is lost: hand the logits themselves to binary_cross_entropy_with_logits.
-""")
 _mended_step(
     "d",
     ("z = mu + (0.5 * logvar).exp() * eps", "z = (mu + (0.5 * logvar).exp() * eps).detach()"),

@@ -7,7 +7,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from . import Exercise, reference
-from .recurring import detached, log_std
+from .recurring import detached, logvar_as_log_std
 
 
 def given(name: str):
@@ -479,7 +479,7 @@ logits_zeroed: `(per_pixel * missing)` → `F.binary_cross_entropy_with_logits(l
     A logit of 0 is a probability of ½, and costs ln 2 a pixel. Leave the known pixels out of the sum: multiply their
     loss by 0.
 """)
-quadrant_loss.recurring(detached, log_std("logvar"))
+quadrant_loss.recurring(detached, logvar_as_log_std("logvar"))
 
 
 @quadrant_loss.variant

@@ -1,8 +1,8 @@
 """Mistakes that many exercises share, each written once: an entry of the catalogue applies them by name.
 
-gaussian_kl.recurring(in_bits, detached, log_std("logvar"))             # made of the right answer
-gaussian_kl.recurring(detached, hint="…")                               # … where another hint teaches better
-reconstruct.edits("no_sigmoid: `torch.sigmoid(mean)` → `mean`")         # an edit of the lesson, with the hint from `HINTS`
+gaussian_kl.recurring(in_bits, detached, logvar_as_log_std("logvar"))  # made of the right answer
+gaussian_kl.recurring(detached, hint="…")  # … where another hint teaches better
+reconstruct.edits("no_sigmoid: `torch.sigmoid(mean)` → `mean`")  # an edit of the lesson, with the hint from `HINTS`
 """
 
 import inspect
@@ -117,7 +117,7 @@ def own_noise(noise):
 
 
 @_argument("You read `{name}` as log σ. It is log σ²: the variance is exp({name}), and σ is exp(½·{name}).")
-def log_std(logvar):
+def logvar_as_log_std(logvar):
     return 2 * logvar
 
 
