@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from . import Exercise, reference
+from .recurring import HINTS
 
 # --- kl_on_grid ---------------------------------------------------------------------------------------------------------------
 
@@ -289,15 +290,17 @@ def all_in_one_integral(m, v):
     return sp.integrate(q * log_ratio, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
+@kl_1d.mistake(
+    "Your expression holds an integral that is not worked out. `.doit()` works it out; `sp.integrate(…)` does so at once."
+)
 def left_as_an_integral(m, v):
     z = sp.Symbol("z", real=True)
     q = sp.exp(-((z - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
     return sp.Integral(q * (z**2 - (z - m) ** 2 / v - sp.log(v)) / 2, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
-def with_symbols_of_ones_own(*_):
+@kl_1d.mistake(HINTS["own_symbols"])
+def own_symbols(*_):
     m, v = sp.symbols("m v")
     return (m**2 + v - sp.log(v) - 1) / 2
 
