@@ -295,6 +295,27 @@ def test_noise_of_one_s_own_is_told_as_such(noise, words, draw):
     assert [fact.told for fact in right.facts] == [None] * 3
 
 
+def under_inference_mode(x):
+    with torch.inference_mode():
+        return x * 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        (under_inference_mode, lambda x: x * 2, "no later gradient can pass it"),
+        (lambda x: (x > 0).int(), lambda x: (x > 0).long(), "int32; whole numbers are int64"),
+        (lambda x: (x, (x > 0).byte()), lambda x: (x, (x > 0).long()), "result 2 of 2 is uint8"),
+    ],
+)
+def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
+    see, expected = Recorder(0), Recorder(0)
+    see.call("a call", wrong, X)
+    expected.call("a call", right, X)
+    assert words in compare("e", see.facts, expected.facts).message
+    assert not any(fact.told for fact in expected.facts)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_result_too_coarse_is_told_its_dtype(dtype):
     see, right = Recorder(0), Recorder(0)

@@ -868,6 +868,16 @@ def low_variance_in_bits(mu, logvar, eps):
     return reference("kl_low_variance")(mu, logvar, eps) / math.log(2)
 
 
+@kl_low_variance.mistake(
+    "You clamp log r or r. The estimator is unbiased because of its rare large values: without them it is no longer one."
+)
+def clamped(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    log_r = (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+    return (log_r.clamp(max=10).exp() - 1 - log_r).mean(0)
+
+
 @kl_low_variance.variant
 def with_expm1(mu, logvar, eps):
     q, p = Independent(Normal(mu, (0.5 * logvar).exp()), 1), Independent(Normal(torch.zeros_like(mu), 1.0), 1)

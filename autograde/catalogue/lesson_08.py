@@ -333,6 +333,15 @@ def slerp_with_the_usual_threshold(z0, z1, t):
     return (1 - t).mul(theta).sin() / theta.sin() * z0 + t.mul(theta).sin() / theta.sin() * z1
 
 
+@slerp.mistake(
+    "You take the straight line for angles that are not that small. Only where sin Ω is nearly 0 (Ω below 1e-4 or so) are the two the same."
+)
+def straight_below_a_radian(z0, z1, t):
+    omega = torch.acos((z0 @ z1 / z0.norm() / z1.norm()).clamp(-1, 1))
+    straight = torch.outer(1 - t, z0) + torch.outer(t, z1)
+    return straight if omega < 1.0 else reference("slerp")(z0, z1, t)
+
+
 @slerp.variant
 def slerp_in_numpy(z0, z1, t):
     a, b = z0.double().numpy(), z1.double().numpy()

@@ -346,6 +346,7 @@ class Recorder:
             for i, part in enumerate(parts):
                 told = _told(part, drawn, [*names, *kwargs])
                 self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=told)
+                self._note_pitfalls(label, name_of_result(i, len(parts)), part)
             after = {**dict(zip(names, passed, strict=True)), **kwargs}
             changed = [name for name, old in before.items() if not _same(after[name], old)]
             self.note(label, "inputs changed in place", ", ".join(changed) or "none")
@@ -354,6 +355,18 @@ class Recorder:
                 self._gradients(label, parts, leaves, rtol, float(np.max(atol)), gradient_slack, call_seed)
             return result
         return None
+
+    def _note_pitfalls(self, label: str, what: str, part: Any) -> None:
+        """What is right as a number, and stops whoever works on with it; a fact only where it is so."""
+        if not isinstance(part, torch.Tensor):
+            return
+        if part.is_inference():
+            told = f"{what} comes from torch.inference_mode(), and no later gradient can pass it: use torch.no_grad()."
+            self.note(label, f"{what} under inference_mode", True, told=told)
+        if not part.is_floating_point() and part.dtype not in (torch.int64, torch.bool):
+            kind = str(part.dtype).removeprefix("torch.")
+            told = f"{what} is {kind}; whole numbers are int64 in this course, as those who index with them expect: .long()."
+            self.note(label, f"dtype of {what} among whole numbers", kind, told=told)
 
     def _gradients(self, label, parts, leaves, rtol, atol, slack, seed) -> None:
         weights = np.random.default_rng(seed)

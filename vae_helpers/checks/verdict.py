@@ -178,7 +178,9 @@ def first_difference(seen: Observation, reference: Observation) -> Difference | 
             return Difference(f"{known.label}: {_explain(found, known)}")
     extra = next((f for f in seen if f.place not in places), None)
     if extra is not None:
-        return Difference(f"{extra.label}: {extra.what} ({_show(extra.value)}), which should not be there.")
+        words = extra.told if extra.told and extra.what != RAISED else None
+        words = words or f"{extra.what} ({_show(extra.value)}), which should not be there."
+        return Difference(f"{extra.label}: {words}")
     return None
 
 
