@@ -52,6 +52,14 @@ def sampled_codes(vae, x, batch_size=1000):
     return torch.cat([mu + (0.5 * logvar).exp() * torch.randn_like(mu) for mu, logvar in pairs])
 
 
+@encode_dataset.mistake(
+    "The codes come from `torch.inference_mode()`, and no later gradient can pass what was made there. Use `torch.no_grad()`."
+)
+def under_inference_mode(vae, x, batch_size=1000):
+    with torch.inference_mode():
+        return reference("encode_dataset")(vae, x, batch_size)
+
+
 @encode_dataset.variant
 @torch.no_grad()
 def into_a_list_of_rows(vae, x, batch_size=1000):

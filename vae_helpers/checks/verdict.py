@@ -171,9 +171,8 @@ def first_difference(seen: Observation, reference: Observation) -> Difference | 
             return _missing(known, by_place, places)
         if known.limit is not None:
             if not (isinstance(found.value, np.ndarray) and found.value.size == 1 and found.value <= known.limit):
-                return Difference(
-                    f"{known.label}: {known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
-                )
+                at_most = f"{known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
+                return Difference(f"{known.label}: {found.told or at_most}")
         elif not fact_agrees(found, known):
             return Difference(f"{known.label}: {_explain(found, known)}")
     extra = next((f for f in seen if f.place not in places), None)
