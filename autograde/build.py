@@ -5,6 +5,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,10 @@ def compile_key(exercise: str, old: bytes = b"") -> bytes:
                 but = ", but for what rounding alone decides" * bool(undecided or undecided_places(known))
                 raise LessonError(f"{exercise}: the probe cannot tell the mistake {name!r} from {other!r}{but}")
     hints = {name: hint for name, (hint, _) in entry.mistakes.items()}
-    return pack({"reference": reference, **mistakes}, **hints)
+    return pack(
+        {name: [replace(fact, told=None) for fact in seen] for name, seen in {"reference": reference, **mistakes}.items()},
+        **hints,
+    )
 
 
 def _what_holds(entry: Exercise, key: bytes) -> dict[str, Observation]:

@@ -155,6 +155,13 @@ def times_log2_of_e(nats, n_dims=784):
 
 
 @bits_per_dim.variant
+def times_the_reciprocal(nats, n_dims=784):
+    return nats * (1 / (n_dims * math.log(2)))
+
+
+@bits_per_dim.mistake(
+    "The number is right, but it is a tensor where a number was given. `math.log(2)` is a number, and `/` keeps numbers numbers and tensors tensors."
+)
 def all_in_tensors(nats, n_dims=784):
     return torch.as_tensor(nats) / n_dims / torch.log(torch.tensor(2.0))
 

@@ -96,6 +96,15 @@ def generator_seeded_again(model, n, generator=None):
     return reference("ancestral_sample")(model, n, generator)
 
 
+@ancestral_sample.mistake(
+    "The noise in x comes from a seed that you set, so it is the same in every call. Draw it as z is drawn, with the generator that you are given."
+)
+def noise_of_a_fixed_seed(model, n, generator=None):
+    z = torch.randn(n, model.latent_dim, generator=generator)
+    noise = torch.randn(n, model.data_dim, generator=torch.Generator().manual_seed(0))
+    return z, z @ model.weight.T + model.bias + model.sigma * noise
+
+
 @ancestral_sample.variant
 def with_torch_normal(model, n, generator=None):
     z = torch.empty(n, model.latent_dim).normal_(generator=generator)
@@ -376,6 +385,15 @@ def constant_in_the_logarithm(log_values, dim=0):
     largest = log_values.amax(dim, keepdim=True)
     largest = largest.where(largest.isfinite(), 0.0)
     return ((log_values - largest).exp().mean(dim) + 1e-10).log() + largest.squeeze(dim)
+
+
+@log_mean_exp.mistake(
+    "`squeeze()` without an argument takes away every dimension of 1, also one that should stay: `squeeze(dim)`."
+)
+def all_ones_squeezed(log_values, dim=0):
+    largest = log_values.amax(dim, keepdim=True)
+    largest = largest.where(largest.isfinite(), 0.0)
+    return ((log_values - largest).exp().mean(dim, keepdim=True).log() + largest).squeeze()
 
 
 @log_mean_exp.variant

@@ -7,10 +7,8 @@ import sympy as sp
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from vae_helpers.toy import LinearGaussian
-
 from . import Exercise, reference
-from .recurring import detached, logvar_as_log_std, own_noise
+from .recurring import HINTS, detached, logvar_as_log_std, own_noise
 
 HALF = sp.Rational(1, 2)
 LOG_2PI = math.log(2 * math.pi)
@@ -286,8 +284,8 @@ def by_moments_of_a_polynomial(x, m, v, s2):
     return [_average(term, z, m, v) for term in averaged]
 
 
-@derivation_1d.variant
-def by_symbols_of_ones_own(*_):
+@derivation_1d.mistake(HINTS["own_symbols"])
+def own_symbols(*_):
     x, m, v, s2 = sp.symbols("x m v s2")
     square = sp.expand((x - m) ** 2) + v
     return (
@@ -461,8 +459,8 @@ def evidence_minus_gap(x, m, v, s2):
     return -sp.log(2 * sp.pi * (1 + s2)) / 2 - x**2 / (2 * (1 + s2)) - gap
 
 
-@elbo_1d.variant
-def with_symbols_of_ones_own(*_):
+@elbo_1d.mistake(HINTS["own_symbols"])
+def own_symbols_in_the_bound(*_):
     x, m, v, s2 = sp.symbols("x m v s2", positive=True)
     return sp.simplify(_elbo(x, m, v, s2))
 
@@ -470,10 +468,6 @@ def with_symbols_of_ones_own(*_):
 # --- best_q_1d ----------------------------------------------------------------------------------------------------------------
 
 best_q_1d = Exercise("best_q_1d", symbolic=True)
-best_q_1d.edits("""
-what_solve_returns: `return solution[m], solution[v]` → `return sp.solve([sp.diff(bound, m), sp.diff(bound, v)], [m, v], dict=True)`
-    You return what sp.solve returns, a list of solutions. Take the first one apart: solution[m], solution[v].
-""")
 
 
 @best_q_1d.mistake("Mean and variance are in the wrong order: (m, v), the mean first.")
@@ -564,11 +558,24 @@ def by_newton(x, s2):
 
 
 @best_q_1d.variant
-def by_completing_the_square(*_):
-    x, s2, z = sp.symbols("x s2 z")
+def by_completing_the_square(x, s2):
+    z = sp.Symbol("z")
     exponent = sp.Poly(sp.expand(-(z**2) / 2 - (x - z) ** 2 / (2 * s2)), z)
     a, b, _ = exponent.all_coeffs()
     return -b / (2 * a), -1 / (2 * a)
+
+
+@best_q_1d.mistake(HINTS["own_symbols"])
+def own_symbols_for_the_best(*_):
+    x, s2 = sp.symbols("x s2")
+    return x / (1 + s2), s2 / (1 + s2)
+
+
+@best_q_1d.mistake(
+    "That is what `sp.solve` returns, a list of solutions. Take m and v out of it: two expressions are asked for."
+)
+def what_solve_returns(x, s2):
+    return [(x / (1 + s2), s2 / (1 + s2))]
 
 
 # --- expected_log_likelihood --------------------------------------------------------------------------------------------------
@@ -1056,18 +1063,20 @@ def the_elbo(model, x, mu, logvar):
     return reference("elbo")(model, x, mu, logvar)
 
 
+@bound_gap.mistake(
+    "You subtract the ELBO from log p(x). So the three routes of the next cell could not but agree. Compute the KL from q to the posterior."
+)
+def by_subtraction(model, x, mu, logvar):
+    log_p = MultivariateNormal(
+        model.bias, model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    ).log_prob(x)
+    return log_p - reference("elbo")(model, x, mu, logvar)
+
+
 @bound_gap.variant
 def by_kl_divergence_of_full_gaussians(model, x, mu, logvar):
     mean, cov = reference("posterior")(model, x)
     return kl_divergence(MultivariateNormal(mu, logvar.exp().diag_embed()), MultivariateNormal(mean, cov))
-
-
-@bound_gap.variant
-def by_subtraction(model, x, mu, logvar):
-    model = LinearGaussian(model.weight.double(), model.bias.double(), model.sigma)
-    x, mu, logvar = x.double(), mu.double(), logvar.double()
-    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
-    return MultivariateNormal(model.bias, covariance).log_prob(x) - energy_plus_entropy(model, x, mu, logvar)
 
 
 @bound_gap.variant
@@ -1162,42 +1171,90 @@ def plain_ascent_by_hand(model, x, steps, lr):
 
 
 @fit_posterior.variant
-def averaged_loss_with_sgd_and_momentum(model, x, steps, lr):
+def sgd_with_momentum(model, x, steps, lr):
     q = torch.zeros(2, len(x), model.latent_dim, requires_grad=True)
     optimiser = torch.optim.SGD([q], lr=lr, momentum=0.9)
     history = []
     for _ in range(steps):
         optimiser.zero_grad()
         loss = -reference("elbo")(model, x, *q)
-        loss.mean().backward()
+        loss.sum().backward()
         history.append([-value for value in loss.tolist()])
         optimiser.step()
-    return q[0], q[1], torch.tensor(history)
+    return *q.detach(), torch.tensor(history)
 
 
 @fit_posterior.variant
-def autograd_grad_noting_it_afterwards(model, x, steps, lr):
-    mu, logvar = torch.randn(2, len(x), model.latent_dim).mul(0.1)
+def by_autograd_grad(model, x, steps, lr):
+    mu, logvar = torch.zeros(2, len(x), model.latent_dim)
     history = []
     for _ in range(steps):
         mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
-        total = reference("elbo")(model, x, mu, logvar).sum()
-        up = torch.autograd.grad(total, (mu, logvar))
+        bound = reference("elbo")(model, x, mu, logvar)
+        history.append(bound.detach())
+        up = torch.autograd.grad(bound.sum(), (mu, logvar))
         mu, logvar = (mu + lr * up[0]).detach(), (logvar + lr * up[1]).detach()
-        history.append(reference("elbo")(model, x, mu, logvar))
-    return [mu, logvar, history]
+    return [mu, logvar, torch.stack(history)]
 
 
 @fit_posterior.variant
 def in_float64_with_parameters(model, x, steps, lr):
     mu = torch.nn.Parameter(torch.zeros(len(x), model.latent_dim, dtype=torch.float64))
-    logvar = torch.nn.Parameter(torch.full_like(mu, -1))
+    logvar = torch.nn.Parameter(torch.zeros_like(mu))
     optimiser = torch.optim.Adam([mu, logvar], lr=lr, maximize=True)
     history = []
     for _ in range(steps):
         optimiser.zero_grad()
         bound = by_kl_divergence(model, x, mu.float(), logvar.float())
         bound.sum().backward()
-        history += [bound]
+        history += [bound.detach()]
         optimiser.step()
+    return mu.data, logvar.data, torch.stack(history)
+
+
+fit_posterior.edits("""
+results_with_a_graph: `return mu.detach(), logvar.detach()` → `return mu, logvar`
+    mu and logvar still have a graph attached. `.detach()` them: whoever takes numbers out of them needs no gradient.
+history_with_a_graph: `bound.detach()` → `bound`
+    elbo_history still has the graphs of all steps attached, and they pile up in memory. Write down `bound.detach()`.
+history_as_a_list: `torch.stack(history)` → `history`
+    elbo_history is a list. `torch.stack` makes a tensor of it, (steps, N).
+started_anywhere: `torch.zeros(len(x), model.latent_dim, requires_grad=True)\n    logvar` → `torch.randn(len(x), model.latent_dim, requires_grad=True)\n    logvar`
+    You start mu somewhere by chance. Start every q at the prior: mu and logvar all zeros.
+started_narrow: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `logvar = torch.full((len(x), model.latent_dim), -1.0, requires_grad=True)`
+    You start logvar elsewhere than at the prior, whose variance is 1: logvar all zeros.
+rate_of_ones_own: `lr=lr` → `lr=0.1`
+    The argument lr has no effect: you climb at a rate of your own.
+""")
+
+
+@fit_posterior.mistake(
+    "elbo_history holds the ELBO after each update. Write it down before you move: row 0 is that of the prior."
+)
+def noted_after_the_step(model, x, steps, lr):
+    mu, logvar, history = reference("fit_posterior")(model, x, steps, lr)
+    return mu, logvar, torch.stack([*history[1:], reference("elbo")(model, x, mu, logvar)])
+
+
+@fit_posterior.mistake(
+    "You return the posterior in closed form, and a history that nobody climbed. Forget that you know it: climb the ELBO."
+)
+def closed_form(model, x, steps, lr):
+    mean, cov = reference("posterior")(model, x)
+    logvar = -torch.linalg.inv(cov).diagonal().log().expand_as(mean)
+    start = reference("elbo")(model, x, torch.zeros_like(mean), torch.zeros_like(mean))
+    end = reference("elbo")(model, x, mean, logvar)
+    return mean, logvar, start + (end - start) * torch.linspace(0, 1, steps)[:, None]
+
+
+@fit_posterior.mistake(
+    "Plain ascent on the mean over the images moves each of them less, the more there are. Take the gradient of the sum of their ELBOs."
+)
+def mean_over_the_images(model, x, steps, lr):
+    mu, logvar = torch.zeros(2, len(x), model.latent_dim)
+    history = []
+    for _ in range(steps):
+        bound, by_mu, by_logvar = _gradients(model, x, mu, logvar)
+        history.append(bound)
+        mu, logvar = mu + lr / len(x) * by_mu, logvar + lr / len(x) * by_logvar
     return mu, logvar, torch.stack(history)

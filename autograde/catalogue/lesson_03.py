@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from . import Exercise, reference
-from .recurring import detached, half_forgotten, in_bits, logvar_as_log_std, own_noise
+from .recurring import HINTS, detached, half_forgotten, in_bits, logvar_as_log_std, own_noise
 
 # --- kl_on_grid ---------------------------------------------------------------------------------------------------------------
 
@@ -312,15 +312,17 @@ def all_in_one_integral(m, v):
     return sp.integrate(q * log_ratio, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
+@kl_1d.mistake(
+    "Your expression holds an integral that is not worked out. `.doit()` works it out; `sp.integrate(…)` does so at once."
+)
 def left_as_an_integral(m, v):
     z = sp.Symbol("z", real=True)
     q = sp.exp(-((z - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
     return sp.Integral(q * (z**2 - (z - m) ** 2 / v - sp.log(v)) / 2, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
-def with_symbols_of_ones_own(*_):
+@kl_1d.mistake(HINTS["own_symbols"])
+def own_symbols(*_):
     m, v = sp.symbols("m v")
     return (m**2 + v - sp.log(v) - 1) / 2
 
@@ -844,6 +846,16 @@ def quotient_of_densities(mu, logvar, eps):
     z = mu + std * eps
     r = Normal(0.0, 1.0).log_prob(z).sum(2).exp() / Normal(mu, std).log_prob(z).sum(2).exp()
     return (r - 1 - r.log()).mean(0)
+
+
+@kl_low_variance.mistake(
+    "You clamp log r or r. The estimator is unbiased because of its rare large values: without them it is no longer one."
+)
+def clamped(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    log_r = (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+    return (log_r.clamp(max=10).exp() - 1 - log_r).mean(0)
 
 
 @kl_low_variance.variant

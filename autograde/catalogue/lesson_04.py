@@ -310,10 +310,26 @@ def by_hand(f, mu, logvar, eps):
     return z.grad.mean(0), 0.5 * sigma * (z.grad * eps).mean(0)
 
 
-@pathwise_gradient.variant
+@pathwise_gradient.mistake(
+    "mu and logvar come as plain tensors, for which no gradient is recorded. Make leaves of copies of them, with `requires_grad_()`."
+)
 def backward_on_the_inputs(f, mu, logvar, eps):
     f(torch.addcmul(mu, logvar.mul(0.5).exp(), eps)).mean(0).sum().backward()
     return mu.grad, logvar.grad
+
+
+@pathwise_gradient.mistake(
+    "`requires_grad_()` on the tensors that you are given changes them for the caller, too. Detach copies first: `mu.detach().clone()`."
+)
+def on_the_caller_s_own_tensors(f, mu, logvar, eps):
+    mu.requires_grad_(), logvar.requires_grad_()
+    return torch.autograd.grad(f(mu + (0.5 * logvar).exp() * eps).mean(0).sum(), (mu, logvar))
+
+
+@pathwise_gradient.variant
+def by_autograd_grad(f, mu, logvar, eps):
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in (mu, logvar)]
+    return torch.autograd.grad(f(leaves[0] + (0.5 * leaves[1]).exp() * eps).sum() / len(eps), leaves)
 
 
 @pathwise_gradient.variant
@@ -499,7 +515,9 @@ def by_einsum_in_float64(f, mu, logvar, eps, baseline=0.0):
     return [grad_mu, (torch.einsum("kn,knd->nd", values, eps * eps) - values.sum(0)[:, None]) / (2 * len(eps))]
 
 
-@score_function_gradient.variant
+@score_function_gradient.mistake(
+    "mu and logvar come as plain tensors, for which no gradient is recorded. Make leaves of copies of them, with `requires_grad_()`."
+)
 def density_on_the_inputs(f, mu, logvar, eps, baseline=0.0):
     with torch.no_grad():
         z = mu + (0.5 * logvar).exp() * eps
@@ -624,6 +642,13 @@ def ignores_given_noise(logits, gumbel, temperature):
 )
 def own_gumbel_by_hand(logits, gumbel, temperature):
     return ((logits - (-torch.rand_like(logits).log()).log()) / temperature).softmax(-1)
+
+
+@gumbel_softmax.mistake(
+    "You add a small constant inside the logarithm of the probabilities. It lifts the categories that hardly ever come. The logits are logarithms already (up to a constant): use them as they are."
+)
+def constant_in_the_logarithm(logits, gumbel, temperature):
+    return (((logits.softmax(-1) + 1e-7).log() + gumbel) / temperature).softmax(-1)
 
 
 @gumbel_softmax.variant

@@ -3,6 +3,8 @@
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from . import Exercise, reference
@@ -60,6 +62,11 @@ def padded_with_the_edge(x, weight, bias, stride, padding):
 @conv2d.mistake("Only the first input channel is used. Sum over all of them.")
 def first_channel_only(x, weight, bias, stride, padding):
     return reference("conv2d")(x[:, :1], weight[:, :1], bias, stride, padding)
+
+
+@conv2d.mistake("PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does.")
+def conv2d_by_pytorch(x, weight, bias, stride, padding):
+    return F.conv2d(*map(torch.from_numpy, (x, weight, bias)), stride, padding).numpy()
 
 
 @conv2d.variant
@@ -192,6 +199,13 @@ def a_zero_too_many(x, weight, bias, stride, padding, output_padding):
 @conv_transpose2d.mistake("The stride is not used: neighbouring pixels press their stamps `stride` places apart.")
 def stride_ignored(x, weight, bias, stride, padding, output_padding):
     return reference("conv_transpose2d")(x, weight, bias, 1, padding, output_padding)
+
+
+@conv_transpose2d.mistake(
+    "PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does."
+)
+def conv_transpose2d_by_pytorch(x, weight, bias, stride, padding, output_padding=0):
+    return F.conv_transpose2d(*map(torch.from_numpy, (x, weight, bias)), stride, padding, output_padding).numpy()
 
 
 @conv_transpose2d.variant
@@ -456,6 +470,14 @@ def double_sigmoid(x, logits):
 )
 def only_ink(x, logits):
     return -(x * np.logaddexp(0, -logits)).sum(axis=(1, 2, 3))
+
+
+@bernoulli_log_likelihood.mistake(
+    "PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does."
+)
+def log_likelihood_by_pytorch(x, logits):
+    terms = F.binary_cross_entropy_with_logits(*map(torch.from_numpy, (logits, x)), reduction="none")
+    return -terms.flatten(1).sum(1).numpy()
 
 
 @bernoulli_log_likelihood.variant

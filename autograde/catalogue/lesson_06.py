@@ -497,7 +497,7 @@ def own_counter_for_each_in_float64(params, grads, state, lr=1e-3, betas=(0.9, 0
         p.data -= torch.as_tensor(step, dtype=p.dtype)
 
 
-@adam_step.variant
+@adam_step.mistake("`torch.optim` takes the step for you. Write Adam from its formulas: this lesson has no `torch.optim`.")
 def by_the_librarys_adam(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
     if "adam" not in state:
         state["adam"] = torch.optim.Adam(list(params.values()), lr=lr, betas=betas, eps=eps)

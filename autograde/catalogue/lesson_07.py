@@ -142,6 +142,9 @@ mean_in_evaluation_mode: `z = reparameterize(mu, logvar, eps)` → `z = reparame
     In evaluation mode you decode the mean. The ELBO needs a sample there as well: `forward` does the same in both modes.
 returns_the_code: `return self.decode(z), mu, logvar` → `return self.decode(z), z, logvar`
     The second result is the sample z. The KL needs the mean: return (logits, mu, logvar).
+latent_dim_forgotten: `self.latent_dim = latent_dim` → `pass`
+    The attribute `latent_dim` is missing. `generate` asks the model how many numbers a code has: leave the line
+    `self.latent_dim = latent_dim`.
 """)
 
 
@@ -169,6 +172,7 @@ class FromScratch(nn.Module):
 class SubmodulesAsMethods(nn.Module):
     def __init__(self, latent_dim):
         super().__init__()
+        self.latent_dim = latent_dim
         self.encode = HeadsFirstAndInPlace(latent_dim)
         self.decode = SizesByOutputSize(latent_dim)
 
@@ -482,7 +486,22 @@ def _mended_step(letter: str, bug: str, hint: str) -> Exercise:
         loss = reference("vae_loss")(x, logits, mu, logvar)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        kl = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean().item()
+        return dict(kl=kl, reconstruction=loss.item() - kl)
+
+    exercise.edited(
+        "returns_nothing",
+        'return {"reconstruction": reconstruction.item(), "kl": kl.item()}',
+        "return None",
+        "The step is right, but it returns nothing. The cell that trains keeps the dict of `reconstruction` and `kl`: leave the last line.",
+    )
+
+    @exercise.mistake(
+        "The step is right. It returns the loss where the dict of `reconstruction` and `kl` was: leave the last line."
+    )
+    def returns_the_loss(vae, optimizer, x, eps):
+        step = exercise.reference(vae, optimizer, x, eps)
+        return step["reconstruction"] + step["kl"]
 
     return exercise
 
@@ -497,7 +516,10 @@ _mended_step(
     "b",
     ("kl = -0.5 *", "kl = 0.5 *"),
     "The KL still has the wrong sign: 1 + logvar − mu² − σ² is never positive, and a KL is never negative.",
-)
+).edits("""
+sign_in_the_loss_alone: `kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction + kl` → `kl = 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction - kl`
+    The step is right, and what it reports is still a negative KL. Mend the sign where the KL is computed.
+""")
 _mended_step(
     "c",
     ("(logits, x, reduction", "(torch.sigmoid(logits), x, reduction"),

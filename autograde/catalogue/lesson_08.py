@@ -54,6 +54,14 @@ def sampled_codes(vae, x, batch_size=1000):
     return torch.cat([mu + (0.5 * logvar).exp() * torch.randn_like(mu) for mu, logvar in pairs])
 
 
+@encode_dataset.mistake(
+    "The codes come from `torch.inference_mode()`, and no later gradient can pass what was made there. Use `torch.no_grad()`."
+)
+def under_inference_mode(vae, x, batch_size=1000):
+    with torch.inference_mode():
+        return reference("encode_dataset")(vae, x, batch_size)
+
+
 @encode_dataset.variant
 @torch.no_grad()
 def into_a_list_of_rows(vae, x, batch_size=1000):
@@ -344,6 +352,15 @@ def slerp_with_the_usual_threshold(z0, z1, t):
         return z0 + t * (z1 - z0)
     theta = cosine.acos()
     return (1 - t).mul(theta).sin() / theta.sin() * z0 + t.mul(theta).sin() / theta.sin() * z1
+
+
+@slerp.mistake(
+    "You take the straight line for angles that are not that small. Only where sin Ω is nearly 0 (Ω below 1e-4 or so) are the two the same."
+)
+def straight_below_a_radian(z0, z1, t):
+    omega = torch.acos((z0 @ z1 / z0.norm() / z1.norm()).clamp(-1, 1))
+    straight = torch.outer(1 - t, z0) + torch.outer(t, z1)
+    return straight if omega < 1.0 else reference("slerp")(z0, z1, t)
 
 
 @slerp.variant

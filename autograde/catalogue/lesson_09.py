@@ -60,6 +60,11 @@ def smooth_step(step, warmup_steps):
     return t * t * (3 - 2 * t)
 
 
+@linear_beta.mistake("β is asked for as a Python float: it goes into products and labels as it is.")
+def linear_beta_as_a_tensor(step, warmup_steps):
+    return torch.tensor(reference("linear_beta")(step, warmup_steps))
+
+
 @linear_beta.variant
 def by_numpy(step, warmup_steps):
     with np.errstate(all="ignore"):
@@ -319,6 +324,11 @@ one_mean_for_all: `mu.var(dim=0)` → `(mu - mu.mean()).square().mean(0)`
 """)
 
 
+@active_units.mistake("The count is right, but it is a tensor. A Python int is asked for: int(…).")
+def active_units_as_a_tensor(mu, threshold=0.01):
+    return torch.tensor(reference("active_units")(mu, threshold))
+
+
 @active_units.variant
 def by_numpy(mu, threshold=0.01):
     return np.count_nonzero(np.var(mu.detach().numpy().astype(np.float64), axis=0) > threshold)
@@ -326,7 +336,7 @@ def by_numpy(mu, threshold=0.01):
 
 @active_units.variant
 def by_covariance(mu, threshold=0.01):
-    return torch.cov(mu.double().T).reshape(mu.shape[1], mu.shape[1]).diagonal().gt(threshold).sum()
+    return torch.cov(mu.double().T).reshape(mu.shape[1], mu.shape[1]).diagonal().gt(threshold).sum().item()
 
 
 @active_units.variant
@@ -487,10 +497,15 @@ def until_the_first_below(eigenvalues, sigma2):
     return count
 
 
+@predict_active_dims.mistake("The count is right, but it is a tensor. A Python int is asked for: int(…).")
+def predict_active_dims_as_a_tensor(eigenvalues, sigma2):
+    return torch.tensor(reference("predict_active_dims")(eigenvalues, sigma2))
+
+
 @predict_active_dims.variant
 def by_the_weights(eigenvalues, sigma2):
     squared_lengths = (eigenvalues - sigma2).clamp(min=0)
-    return torch.count_nonzero(squared_lengths)
+    return int(torch.count_nonzero(squared_lengths))
 
 
 @predict_active_dims.variant

@@ -245,6 +245,11 @@ def constant_divided_by_zero(codes, bins=20):
     return torch.where(place.isnan(), -(2**40), place.nan_to_num().floor().long().clamp(max=bins - 1))
 
 
+@discretize.mistake("The numbers are right, but not int64: index and count with `.long()`, which other functions ask for.")
+def thirty_two_bits(codes, bins=20):
+    return reference("discretize")(codes, bins).int()
+
+
 @discretize.variant
 def by_bucketize(codes, bins=20):
     columns = []

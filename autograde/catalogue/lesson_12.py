@@ -469,6 +469,8 @@ column_by_column: `return mask` → `return mask.T`
     stands to its left.
 unknown_kind_passes: `raise ValueError(f"kind={kind!r}: expected 'A' or 'B'")` → `pass`
     A `kind` that you don't know is treated like one that you do. Raise ValueError.
+part_of_a_text: `kind not in ("A", "B")` → `kind not in "AB"`
+    `in "AB"` asks whether `kind` is a part of that text, and "AB" and "" are parts of it. Ask in ("A", "B").
 """)
 
 

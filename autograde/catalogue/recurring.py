@@ -124,6 +124,7 @@ def logvar_as_log_std(logvar):
 # --- Edits of a lesson's solution: their hints, by name -----------------------------------------------------------------------
 
 HINTS = {
+    "own_symbols": "These are symbols of your own. They look like those that your function is given, but SymPy takes them for others, and whoever calls it can put no numbers in: use the arguments.",
     "no_sigmoid": "These are logits. The sigmoid makes images of them.",
     "no_batch_mean": "The batch mean is missing: the loss that training minimises is one number.",
     "detached_code": "The code is cut off from the encoder (detach, .data or no_grad), so the reconstruction loss cannot teach the encoder anything.",
