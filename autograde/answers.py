@@ -178,7 +178,8 @@ def _checked(fact: Fact) -> Fact:
         value = plain(value, 4000)
     elif value.dtype.kind not in "fiub":
         value = f"an array of {value.dtype}"
-    return Fact(plain(fact.label, 200), plain(fact.what, 200), value, rtol=0.0, atol=0.0)
+    told = None if fact.told is None else plain(fact.told, 400)
+    return Fact(plain(fact.label, 200), plain(fact.what, 200), value, rtol=0.0, atol=0.0, told=told)
 
 
 def _error(name: str, message: str, trace: Sequence[str] = (), fatal: bool = False) -> dict[str, Any]:

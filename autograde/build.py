@@ -5,6 +5,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,26 +187,29 @@ def generate_assignment(name: str, course: Path) -> None:
 def _key_of(cell: Cell, lesson: Lesson, keys: Path) -> bytes:
     """The key that there is, where it holds: another processor sees other last digits, and writes no other key for them."""
     path = keys / f"{cell.exercise}.safetensors"
+    old = path.read_bytes() if path.exists() else b""
     try:
-        if path.exists() and key_holds(cell.exercise, path.read_bytes()):
-            return path.read_bytes()
-        return compile_key(cell.exercise)
+        return old if key_holds(cell.exercise, old) else compile_key(cell.exercise, old)
     except LessonError as error:
         raise LessonError(f"{lesson.path}:{cell.line - 1}: {error}") from error
 
 
-def compile_key(exercise: str) -> bytes:
+def compile_key(exercise: str, old: bytes = b"") -> bytes:
     """The answer key: what the probe sees of the reference and of each mistake, with the hints.
 
     A mistake is known by what every processor sees of it: what rounding alone decides has no value.
+    old: a key of the exercise. What still holds of it is kept as it is.
     Raises LessonError when the key could not tell a mistake from the reference or from another mistake, the reference raises
     what the probe does not ask for, or rounding decides what is seen of it.
     """
     try:
         entry = find_exercise(exercise)
-        _observe_reference(entry)
-        reference = observe_decided(exercise, entry.reference, PUBLIC_SEED)
-        mistakes = {name: observe_decided(exercise, make(), PUBLIC_SEED) for name, (_, make) in entry.mistakes.items()}
+        kept = _what_holds(entry, old)
+        reference = kept.get("reference") or observe_decided(exercise, entry.reference, PUBLIC_SEED)
+        mistakes = {
+            name: kept.get(name) or observe_decided(exercise, make(), PUBLIC_SEED)
+            for name, (_, make) in entry.mistakes.items()
+        }
     except ValueError as error:
         raise LessonError(f"{exercise}: {error}") from error
     if places := undecided_places(reference):
@@ -223,7 +227,34 @@ def compile_key(exercise: str) -> bytes:
                 but = ", but for what rounding alone decides" * bool(undecided or undecided_places(known))
                 raise LessonError(f"{exercise}: the probe cannot tell the mistake {name!r} from {other!r}{but}")
     hints = {name: hint for name, (hint, _) in entry.mistakes.items()}
-    return pack({"reference": reference, **mistakes}, **hints)
+    return pack(
+        {name: [replace(fact, told=None) for fact in seen] for name, seen in {"reference": reference, **mistakes}.items()},
+        **hints,
+    )
+
+
+def _what_holds(entry: Exercise, key: bytes) -> dict[str, Observation]:
+    """What a key says of the reference ("reference") and of those mistakes that it has, where the probe sees the same here.
+
+    Nothing where the reference differs. Raises LessonError as `_observe_reference` does.
+    """
+    reference = _observe_reference(entry)
+    try:
+        known, _ = unpack(key)
+    except Exception:  # no key at all
+        return {}
+    if not _same_reference(reference, known.get("reference", [])):
+        return {}
+    held = {
+        name: known[name]
+        for name, (_, make) in entry.mistakes.items()
+        if name in known and agree(observe(entry.name, make(), PUBLIC_SEED), known[name])
+    }
+    return {"reference": known["reference"], **held}
+
+
+def _same_reference(seen: Observation, known: Observation) -> bool:
+    return agree(seen, known) and all(_same_tolerances(a, b) for a, b in zip(seen, known, strict=True))
 
 
 class _ReferenceRecorder(Recorder):
@@ -269,13 +300,9 @@ def key_holds(exercise: str, key: bytes) -> bool:
             return False
         reference, mistakes = known["reference"], [(name, hint, known[name]) for name, hint in hints.items()]
         seen = _observe_reference(entry)
-        return (
-            agree(seen, reference)
-            and all(_same_tolerances(a, b) for a, b in zip(seen, reference, strict=True))
-            and all(
-                compare(exercise, observe(exercise, make(), PUBLIC_SEED), reference, mistakes).mistake == name
-                for name, (_, make) in entry.mistakes.items()
-            )
+        return _same_reference(seen, reference) and all(
+            compare(exercise, observe(exercise, make(), PUBLIC_SEED), reference, mistakes).mistake == name
+            for name, (_, make) in entry.mistakes.items()
         )
     except ValueError as error:
         raise LessonError(f"{exercise}: {error}") from error

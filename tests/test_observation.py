@@ -1,6 +1,7 @@
 """What a probe writes down, and how it travels: every way in which an implementation can misbehave leaves a fact."""
 
 import json
+import math
 import random
 import warnings
 from copy import deepcopy
@@ -8,13 +9,16 @@ from copy import deepcopy
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograde.catalogue import find_exercise
-from vae_helpers.checks import observe
+from vae_helpers.checks import CheckFailed, check, observe
+from vae_helpers.checks.expressions import expression
 from vae_helpers.checks.observation import Fact, Recorder, as_array, pack, undisturbed, unpack
+from vae_helpers.checks.verdict import compare
 
 NUMBERS = st.one_of(
     arrays.arrays(np.float64, arrays.array_shapes(min_dims=0, min_side=0), elements=st.floats(width=32)),
@@ -29,6 +33,7 @@ FACTS = st.builds(
     rtol=st.floats(0, 1),
     atol=st.one_of(st.floats(0, 1), arrays.arrays(np.float64, st.just((3,)), elements=st.floats(0, 1))),
     limit=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+    told=st.one_of(st.none(), st.text()),
 )
 NAMES = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
 
@@ -234,6 +239,115 @@ def test_what_is_raised_is_a_fact_and_the_probe_goes_on():
     assert {fact.label for fact in rest} == {"second"}
 
 
+def test_the_student_s_own_line_is_named():
+    def fail(x):
+        wide = torch.ones(3, 1)
+        return torch.linalg.cholesky(x) + wide
+
+    see = Recorder(0)
+    see.call("a call", fail, X)
+    (raised,) = see.facts
+    assert raised.error == "RuntimeError"
+    assert raised.told.endswith(", `return torch.linalg.cholesky(x) + wide`")
+
+
+class Misspelt(torch.nn.Module):
+    def foward(self, x):
+        return x
+
+
+def stub(*_):
+    raise NotImplementedError("not written yet")
+
+
+def bare(*_):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("implementation", "written"),
+    [
+        (stub, False),
+        (bare, False),
+        (Misspelt(), True),
+        (lambda x: torch.distributions.Distribution().entropy(), True),
+        (lambda x: torch.distributions.Distribution(validate_args=False).icdf(x), True),
+    ],
+)
+def test_not_written_yet_is_said_of_the_stub_alone(implementation, written):
+    see = Recorder(0)
+    see.call("a call", implementation, X)
+    verdict = compare("e", see.facts, [Fact("a call", "result", np.zeros(3))])
+    assert verdict.written is written
+    assert verdict.message.startswith("not written yet: ") is not written
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [("eps", "Use the noise that you are given"), ("x", "nothing here is left to chance")],
+)
+@pytest.mark.parametrize("draw", [torch.randn_like, lambda eps: torch.from_numpy(np.random.normal(size=3))])
+def test_noise_of_one_s_own_is_told_as_such(noise, words, draw):
+    see, right = Recorder(0), Recorder(0)
+    see.call("a call", lambda **given: draw(given[noise]), **{noise: X})
+    right.call("a call", lambda **given: given[noise], **{noise: X})
+    assert words in compare("e", see.facts, right.facts).message
+    assert [fact.told for fact in right.facts] == [None] * 3
+
+
+def under_inference_mode(x):
+    with torch.inference_mode():
+        return x * 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        (under_inference_mode, lambda x: x * 2, "no later gradient can pass it"),
+        (lambda x: (x > 0).int(), lambda x: (x > 0).long(), "int32; whole numbers are int64"),
+        (lambda x: (x, (x > 0).byte()), lambda x: (x, (x > 0).long()), "result 2 of 2 is uint8"),
+    ],
+)
+def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
+    see, expected = Recorder(0), Recorder(0)
+    see.call("a call", wrong, X)
+    expected.call("a call", right, X)
+    assert words in compare("e", see.facts, expected.facts).message
+    assert not any(fact.told for fact in expected.facts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_result_too_coarse_is_told_its_dtype(dtype):
+    see, right = Recorder(0), Recorder(0)
+    see.call("a call", lambda x: x.to(dtype) / 3, X)
+    right.call("a call", lambda x: x / 3, X)
+    assert f"is {str(dtype)[6:]}, too coarse" in compare("e", see.facts, right.facts).message
+
+
+@pytest.mark.parametrize("function", [math.log, np.log, torch.log], ids=["math", "numpy", "torch"])
+def test_a_function_for_numbers_given_an_expression_is_told_of_sympy_s(function):
+    see = Recorder(0)
+    expression(see, lambda v: function(v), {"v": (0.5, 2)})
+    (raised,) = see.facts
+    assert "sp.log" in raised.value and "function(v)" in raised.told
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda v: sp.Symbol("v") ** 2, "symbols of your own called v"),
+        (lambda v: "v**2", "it is the text 'v**2'. A SymPy expression is asked for"),
+        (lambda v: sp.Integral(v, v), r"add .doit()"),
+        (lambda v: v * sp.Symbol("w"), "w is still in it"),
+    ],
+)
+def test_what_is_no_expression_in_the_symbols_that_were_given(answer, words):
+    see, right = Recorder(0), Recorder(0)
+    expression(see, answer, {"v": (0.5, 2)})
+    expression(right, lambda v: v**2, {"v": (0.5, 2)})
+    assert words in compare("e", see.facts, right.facts).message
+
+
 @pytest.mark.parametrize(
     ("raised", "asked", "surprise"),
     [
@@ -348,6 +462,16 @@ def test_what_student_code_prints_and_warns_is_not_seen(capfd):
         warnings.simplefilter("error")
         assert "raised" not in facts_of(loud, X)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_failing_answer_prints_is_shown_once(capsys):
+    def loud(mu, logvar):
+        print("shape", tuple(mu.shape))
+        return mu
+
+    with pytest.raises(CheckFailed):
+        check("gaussian_kl", loud)
+    assert capsys.readouterr().out.count("shape (") == 1
 
 
 def test_observing_leaves_the_random_state_of_the_notebook_alone():

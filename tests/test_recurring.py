@@ -7,7 +7,7 @@ import torch
 
 from autograde import judge
 from autograde.catalogue import CATALOGUE, Exercise, load_all, reference
-from autograde.catalogue.recurring import HINTS, detached, half_forgotten, in_bits, log_std, own_noise
+from autograde.catalogue.recurring import HINTS, detached, half_forgotten, in_bits, logvar_as_log_std, own_noise
 from autograde.demo import mistaken_answer
 
 MU, LOGVAR, EPS = torch.zeros(2, 3), torch.ones(2, 3), torch.full((4, 2, 3), 2.0)
@@ -67,8 +67,8 @@ def test_a_recurring_mistake_changes_one_thing():
     estimate = reference("kl_monte_carlo")
     right = estimate(MU, LOGVAR, EPS)
     assert torch.equal(in_bits.make(estimate)(MU, LOGVAR, eps=EPS), right / math.log(2))
-    assert torch.equal(log_std("logvar").make(estimate)(MU, LOGVAR, EPS), estimate(MU, 2 * LOGVAR, EPS))
-    assert log_std("logvar_q").hint.startswith("You read `logvar_q` as log σ.")
+    assert torch.equal(logvar_as_log_std("logvar").make(estimate)(MU, LOGVAR, EPS), estimate(MU, 2 * LOGVAR, EPS))
+    assert logvar_as_log_std("logvar_q").hint.startswith("You read `logvar_q` as log σ.")
     assert not torch.equal(own_noise("eps").make(estimate)(MU, LOGVAR, EPS), right)
     assert not detached.make(estimate)(MU.requires_grad_(), LOGVAR, EPS).requires_grad
     assert half_forgotten.make(lambda: (right, right))()[1].equal(2 * right)

@@ -16,6 +16,7 @@ from autograde.rounding import MANY, OtherArithmetic, observe_decided, other_las
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.observation import Recorder, pack, undecided_places, unpack
 from vae_helpers.checks.probes import PROBES, probe
+from vae_helpers.checks.verdict import agree
 
 FLOATS = st.one_of(
     arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, min_side=0), elements=st.floats(width=32)),
@@ -157,6 +158,24 @@ def key_where(**changes) -> bytes:
 
 def test_a_key_with_other_last_digits_is_kept():
     assert key_holds("gaussian_kl", key_where(value=lambda v: v * (1 + 1e-6)))
+
+
+def test_what_holds_of_an_old_key_is_kept_and_the_rest_is_seen_anew():
+    known, _ = unpack(key_where(value=lambda v: v * (1 + 1e-6)))
+    old = {**known, "forgot_half": known["wrong_sign"], "of_old": known["in_place"]}
+    del old["in_place"]
+    made, hints = unpack(compile_key("gaussian_kl", pack(old, **HINTS)))
+    assert list(made) == list(KEY)
+    assert hints == HINTS
+    assert np.array_equal(made["reference"][0].value, known["reference"][0].value)
+    assert not np.array_equal(made["reference"][0].value, KEY["reference"][0].value)
+    assert agree(made["forgot_half"], KEY["forgot_half"])
+    assert agree(made["in_place"], KEY["in_place"])
+
+
+def test_nothing_is_kept_of_a_key_with_another_reference():
+    made, _ = unpack(compile_key("gaussian_kl", key_where(value=lambda v: 1.01 * v)))
+    assert agree(made["reference"], KEY["reference"])
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ def test_equal_is_right_in_one_calm_line():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
+        (RIGHT[None, :, None], r"shape \(1, 5, 1\), expected \(5,\).*keepdim"),
+        (RIGHT + 0.5, "off in 5 of 5 places, always by the same amount"),
+        (1.0 + 0 * RIGHT, r"off in 5 of 5 places; the first"),
         (RIGHT[:, None], r"shape \(5, 1\), expected \(5,\).*keepdim"),
         (RIGHT.sum(), r"shape \(\), expected \(5,\).*sum or average over the rows"),
         (np.ones((5, 5)), "sum or mean over a dimension seems to be missing"),
@@ -156,7 +159,8 @@ SIGN = ("sign", "The sign.", -RIGHT)
 def test_the_one_mistake_that_agrees_is_named_with_its_hint():
     verdict = verdict_on(RIGHT / 2, mistakes=[SIGN, HALF])
     assert verdict.mistake == "half"
-    assert verdict.message.startswith("not yet. This is <half> of it.\n5 rows: ")
+    assert verdict.message == "not yet. This is <half> of it."  # and no line that guesses
+    assert verdict.headline == verdict.message
 
 
 def test_two_mistakes_that_agree_are_not_named():
@@ -250,9 +254,83 @@ def test_no_verdict_tells_the_expected_value():
             assert not re.search(r"123\.|234\.|345\.", text), text
 
 
-def test_the_factor_of_a_single_number_is_not_told():
-    message = verdict_on(np.float64(246.0), np.float64(123.0)).message
-    assert message == "not yet.\n5 rows: result is 246, which is off."
+def test_of_a_single_number_only_a_whole_factor_is_told():
+    """Any other would only tell the expected number."""
+    message = verdict_on(np.float64(246.5), np.float64(123.0)).message
+    assert message == "not yet.\n5 rows: result is 246.5, which is off."
+    for value, factor in ((246.0, "2"), (123 / 64, "0.01562"), (-4 * 123.0, "-4")):
+        assert f"which is off, by the factor {factor}. " in verdict_on(np.float64(value), np.float64(123.0)).message
+
+
+@given(st.integers(0, 99), st.sampled_from(["sum", "elementwise"]))
+def test_a_sum_is_called_one_only_where_it_is_one(seed, kind):
+    """Sums over many random pixels make almost any error look like a constant, and a constant on large sums like a factor."""
+    rng = np.random.default_rng(seed)
+    right = rng.normal(-540, 20, 5)
+    off = 2.5 if kind == "sum" else rng.normal(-905, 6, 5)
+    message = verdict_on((right + off).astype(np.float32), right).message
+    assert ("always by the same amount" in message) is (kind == "sum")
+    assert "factor" not in message
+
+
+# A mistake beside another slip keeps its name.
+
+
+def two_calls(first, second, *more):
+    return [fact(first, label="one"), fact(second, label="two"), *more]
+
+
+SLIP = [fact("float64", "dtype of result", label="two"), fact("x", "inputs changed in place", label="two")]
+MINORS = [fact("float32", "dtype of result", label="two"), fact("none", "inputs changed in place", label="two")]
+ASKED = [fact("ValueError: no", "raised", label="bad input")]
+
+
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        (two_calls(RIGHT / 2, RIGHT / 2, *SLIP, fact(3.0, label="bad input")), True),
+        (two_calls(RIGHT / 2, RIGHT / 2, *MINORS, *ASKED, fact(RIGHT + 1, label="three")), True),  # another slip after it
+        (two_calls(RIGHT / 2, RIGHT, *MINORS, *ASKED, fact(RIGHT, label="three")), False),  # right where it would be wrong
+        (two_calls(RIGHT / 2, RIGHT + 1, *MINORS, *ASKED, fact(RIGHT, label="three")), False),  # one call alone agrees
+        (two_calls(RIGHT + 1, RIGHT / 2, *MINORS, *ASKED, fact(RIGHT, label="three")), False),  # another slip before it
+        (two_calls(RIGHT, RIGHT, *SLIP, *ASKED, fact(RIGHT, label="three")), False),
+    ],
+)
+def test_a_mistake_keeps_its_name_beside_another_slip(seen, named):
+    reference = two_calls(RIGHT, RIGHT, *MINORS, *ASKED, fact(RIGHT, label="three"))
+    known = two_calls(RIGHT / 2, RIGHT / 2, *MINORS, *ASKED, fact(RIGHT, label="three"))
+    other = two_calls(RIGHT * 3, RIGHT * 3, *MINORS, *ASKED, fact(RIGHT * 3, label="three"))
+    verdict = compare("e", seen, reference, [("half", "Half.", known), ("triple", "Triple.", other)])
+    assert not verdict.passed
+    assert verdict.mistake == ("half" if named else None)
+
+
+def test_words_infinities_and_zeros_alone_name_nothing():
+    reference = [fact(RIGHT), fact(RIGHT, label="another call")]
+    for wrong in ("None", np.full(5, np.nan), np.zeros(5)):
+        known = [fact(wrong), fact(wrong, label="another call")]
+        seen = [fact(wrong), fact(RIGHT + 1, label="another call")]
+        assert compare("e", seen, reference, [("known", "", known)]).mistake is None
+
+
+def test_an_array_that_unpacks_into_the_results_is_taken_for_them():
+    pair = [fact(RIGHT, "result 1 of 2"), fact(2 * RIGHT, "result 2 of 2"), fact("none", "inputs changed in place")]
+    assert compare("e", [fact([RIGHT, 2 * RIGHT]), pair[2]], pair).passed
+    assert not compare("e", [fact([RIGHT, 3 * RIGHT]), pair[2]], pair).passed
+    assert "it returned 1 value; 2 expected" in compare("e", [fact([RIGHT, RIGHT, RIGHT]), pair[2]], pair).message
+
+
+def test_what_a_probe_has_to_say_of_a_fact_is_said_and_compared_with_nothing():
+    told = "two images in a row are the same: draw noise for each"
+    assert compare("e", [fact(True, "same", told=told)], [fact(False, "same")]).message == f"not yet.\n5 rows: {told}"
+    assert compare("e", [fact(True, "same", told=told)], [fact(True, "same")]).passed
+    raised = compare("e", [fact("KeyError: 'k'", "raised", told="line 3, `d[k]`")], [fact(RIGHT)]).message
+    assert "it raised KeyError: 'k' (your line 3, `d[k]`)" in raised
+
+
+def test_pytorch_s_own_not_implemented_error_is_an_error():
+    verdict = compare("e", [fact('NotImplementedError: "bincount_cpu" not implemented', "raised")], [fact(RIGHT)])
+    assert verdict.written and "it raised NotImplementedError" in verdict.message
 
 
 @given(st.text(), st.text())
@@ -266,6 +344,12 @@ def test_html_is_escaped(label, text):
 
 def test_a_hint_is_escaped_too():
     assert "&lt;half&gt;" in verdict_on(RIGHT / 2, mistakes=[HALF])._repr_html_()
+
+
+def test_markdown_in_a_hint_is_rendered_and_nothing_else():
+    page = Verdict("e", False, "not yet. Add `.exp()` to a*b*c, *not* **<b>**.\nit raised `x`")._repr_html_()
+    assert "Add <code>.exp()</code> to a*b*c, <i>not</i> <b>&lt;b&gt;</b>." in page
+    assert "it raised `x`" in page
 
 
 def test_failure_is_an_assertion_error_whose_message_is_the_verdict(capsys):

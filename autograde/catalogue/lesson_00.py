@@ -21,6 +21,13 @@ channel_kept: `dim=(1, 2, 3)` → `dim=(2, 3)`
     The channel dimension is still there: (N, 1) is not (N,). Average over dimension 1 as well.
 keepdim: `dim=(1, 2, 3)` → `dim=(1, 2, 3), keepdim=True`
     The numbers are right, and `keepdim` leaves three dimensions of size 1 behind. Leave it out.
+as_list: `.mean(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3)).tolist()`
+    You return a list of numbers. Leave out .tolist(): the tensor, of shape (N,), is what the next cells compute with.
+black_and_white: `x.mean(` → `(x > 0.5).float().mean(`
+    You make the image black and white first. A grey pixel is as much ink as its value says: average the values as they
+    are.
+share_of_paper: `return x` → `return 1 - x`
+    This is the share of the page that is left blank. In these images 0 is paper and 1 is ink.
 """)
 
 
@@ -104,6 +111,10 @@ per_image: `n_dims * ` → ``
     These are bits for the whole image. Divide by `n_dims`, to share them out over its dimensions.
 floor_division: `nats / ` → `nats // `
     `//` throws away what stands after the decimal point. Divide with `/`.
+rounded_ln_2: `math.log(2)` → `0.693`
+    0.693 is ln 2 rounded to three digits, and your result is 0.02 % off. Use math.log(2), which has them all.
+logarithm_of_nats: `nats / (n_dims * math.log(2))` → `torch.log2(torch.as_tensor(nats)) / n_dims`
+    You take the logarithm of the nats. They are a logarithm already: another unit is a division, by ln 2.
 """)
 
 
@@ -125,7 +136,10 @@ def through_exp(nats, n_dims=784):
     return torch.log2(torch.exp(torch.as_tensor(nats))) / n_dims
 
 
-@bits_per_dim.mistake("The numbers are right, and no gradient flows back. Leave out `.detach()`, `.item()` and `.numpy()`.")
+@bits_per_dim.mistake(
+    "The numbers are right, and no gradient flows back. `torch.tensor(nats)` makes a copy without its history, as `.detach()`, `.item()` and "
+    "`.numpy()` do: divide nats itself."
+)
 def detached(nats, n_dims=784):
     return reference("bits_per_dim")(torch.as_tensor(nats).detach(), n_dims)
 
@@ -141,6 +155,13 @@ def times_log2_of_e(nats, n_dims=784):
 
 
 @bits_per_dim.variant
+def times_the_reciprocal(nats, n_dims=784):
+    return nats * (1 / (n_dims * math.log(2)))
+
+
+@bits_per_dim.mistake(
+    "The number is right, but it is a tensor where a number was given. `math.log(2)` is a number, and `/` keeps numbers numbers and tensors tensors."
+)
 def all_in_tensors(nats, n_dims=784):
     return torch.as_tensor(nats) / n_dims / torch.log(torch.tensor(2.0))
 

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
 from . import Exercise, reference
+from .recurring import averaged_over_rows, in_bits, sign_reversed, without_log
 
 # --- ancestral_sample ---------------------------------------------------------------------------------------------------------
 
@@ -95,6 +96,15 @@ def generator_seeded_again(model, n, generator=None):
     return reference("ancestral_sample")(model, n, generator)
 
 
+@ancestral_sample.mistake(
+    "The noise in x comes from a seed that you set, so it is the same in every call. Draw it as z is drawn, with the generator that you are given."
+)
+def noise_of_a_fixed_seed(model, n, generator=None):
+    z = torch.randn(n, model.latent_dim, generator=generator)
+    noise = torch.randn(n, model.data_dim, generator=torch.Generator().manual_seed(0))
+    return z, z @ model.weight.T + model.bias + model.sigma * noise
+
+
 @ancestral_sample.variant
 def with_torch_normal(model, n, generator=None):
     z = torch.empty(n, model.latent_dim).normal_(generator=generator)
@@ -166,6 +176,12 @@ multiplied_by_the_factor: `torch.linalg.solve_triangular(factor, (x - model.bias
     You multiply by L where you have to divide by it: u solves L u = r.
 in_place: `(x - model.bias).T` → `x.sub_(model.bias).T`
     The numbers are right, but you subtract b from the caller's own x. Write x - model.bias, which makes a new tensor.
+log_det_not_halved: `+ log_det` → `+ 2 * log_det`
+    The ½ is missing on log|Σ|: the density has |Σ| under a square root.
+squares_not_halved: `u.pow(2).sum(dim=0) +` → `2 * u.pow(2).sum(dim=0) +`
+    The ½ is missing on the quadratic term: the exponent is −½ rᵀ Σ⁻¹ r.
+two_pi_not_halved: `model.data_dim * math.log` → `2 * model.data_dim * math.log`
+    The ½ is missing on P·log 2π: the density has (2π)ᴾ under a square root.
 """)
 
 
@@ -188,24 +204,9 @@ def logarithm_of_the_density(model, x):
     return reference("log_marginal")(model, x).exp().log()
 
 
-@log_marginal.mistake("This is the density itself. Asked for is its logarithm.")
-def density(model, x):
-    return reference("log_marginal")(model, x).exp()
-
-
-@log_marginal.mistake("The sign is reversed: this is −log p(x), the negative log-likelihood.")
-def negative(model, x):
-    return -reference("log_marginal")(model, x)
-
-
-@log_marginal.mistake("You also average over the images. Each row keeps its own log p(x): (N,).")
-def batch_mean(model, x):
-    return reference("log_marginal")(model, x).mean()
-
-
-@log_marginal.mistake("You count in bits. This course counts in nats, with the natural logarithm.")
-def in_bits(model, x):
-    return reference("log_marginal")(model, x) / math.log(2)
+log_marginal.recurring(without_log)
+log_marginal.recurring(sign_reversed, hint="The sign is reversed: this is −log p(x), the negative log-likelihood.")
+log_marginal.recurring(averaged_over_rows, in_bits)
 
 
 @log_marginal.mistake(
@@ -386,6 +387,15 @@ def constant_in_the_logarithm(log_values, dim=0):
     return ((log_values - largest).exp().mean(dim) + 1e-10).log() + largest.squeeze(dim)
 
 
+@log_mean_exp.mistake(
+    "`squeeze()` without an argument takes away every dimension of 1, also one that should stay: `squeeze(dim)`."
+)
+def all_ones_squeezed(log_values, dim=0):
+    largest = log_values.amax(dim, keepdim=True)
+    largest = largest.where(largest.isfinite(), 0.0)
+    return ((log_values - largest).exp().mean(dim, keepdim=True).log() + largest).squeeze()
+
+
 @log_mean_exp.variant
 def by_logsumexp(log_values, dim=0):
     return log_values.logsumexp(dim) - math.log(log_values.size(dim))
@@ -541,19 +551,9 @@ def variance_to_normal(model, x, z):
     return _log_mean(Normal((z @ model.weight.T + model.bias)[:, None], model.sigma**2).log_prob(x).sum(-1))
 
 
-@log_marginal_naive.mistake("You count in bits. This course counts in nats, with the natural logarithm.")
-def naive_in_bits(model, x, z):
-    return reference("log_marginal_naive")(model, x, z) / math.log(2)
-
-
-@log_marginal_naive.mistake("The sign is reversed: this is −log p̂.")
-def naive_negative(model, x, z):
-    return -reference("log_marginal_naive")(model, x, z)
-
-
-@log_marginal_naive.mistake("The logarithm is missing: this is p̂ itself.")
-def naive_without_log(model, x, z):
-    return reference("log_marginal_naive")(model, x, z).exp()
+log_marginal_naive.recurring(in_bits)
+log_marginal_naive.recurring(sign_reversed, hint="The sign is reversed: this is −log p̂.")
+log_marginal_naive.recurring(without_log)
 
 
 @log_marginal_naive.mistake(
@@ -628,6 +628,12 @@ likelihood_averaged_over_p: `.log_prob(x).sum(dim=2)` → `.log_prob(x).mean(dim
     You average log p(x|z) over the pixels. Independent pixels add up: sum over P.
 variance_to_normal: `model.weight.T + model.bias, model.sigma)` → `model.weight.T + model.bias, model.sigma**2)`
     You hand σ² to Normal for p(x|z). It wants the standard deviation, which model.sigma is already.
+prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You evaluate the prior at eps. p(z) is the density of the sample itself: z = q_mean + q_std·eps.
+q_at_the_noise: `Normal(q_mean, q_std).log_prob(z)` → `Normal(q_mean, q_std).log_prob(eps)`
+    You evaluate q at eps. Both densities, and the likelihood, are taken at the same place, the sample z.
+half_log_std: `Normal(q_mean, q_std).log_prob(z).sum(dim=2)` → `(Normal(q_mean, q_std).log_prob(z) + 0.5 * q_std.log()).sum(dim=2)`
+    You subtract ½·log q_std in log q. The ½ belongs to log σ²; q_std is σ itself, so log q_std stands alone.
 """)
 
 
@@ -782,14 +788,8 @@ def eps_overwritten(model, x, q_mean, q_std, eps):
     return result
 
 
-@log_marginal_importance.mistake("You count in bits. This course counts in nats, with the natural logarithm.")
-def importance_in_bits(model, x, q_mean, q_std, eps):
-    return reference("log_marginal_importance")(model, x, q_mean, q_std, eps) / math.log(2)
-
-
-@log_marginal_importance.mistake("The sign is reversed: this is −log p̂.")
-def importance_negative(model, x, q_mean, q_std, eps):
-    return -reference("log_marginal_importance")(model, x, q_mean, q_std, eps)
+log_marginal_importance.recurring(in_bits)
+log_marginal_importance.recurring(sign_reversed, hint="The sign is reversed: this is −log p̂.")
 
 
 @log_marginal_importance.mistake(
@@ -914,9 +914,7 @@ def sum_not_squared(log_weights):
     return weights.sum(0) / weights.pow(2).sum(0)
 
 
-@effective_sample_size.mistake("You also average over the images. Each keeps its own effective sample size: (N,).")
-def averaged(log_weights):
-    return reference("effective_sample_size")(log_weights).mean()
+effective_sample_size.recurring(averaged_over_rows)
 
 
 @effective_sample_size.mistake(

@@ -7,9 +7,8 @@ import sympy as sp
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from vae_helpers.toy import LinearGaussian
-
 from . import Exercise, reference
+from .recurring import HINTS, detached, logvar_as_log_std, own_noise
 
 HALF = sp.Rational(1, 2)
 LOG_2PI = math.log(2 * math.pi)
@@ -233,6 +232,20 @@ def in_bits(x, m, v, s2):
     return mean_square, *(term / sp.log(2) for term in logs)
 
 
+@derivation_1d.mistake(
+    "In step 2 the 2π is missing under the logarithm. All constants count here: without it nothing adds up to log p(x)."
+)
+def step_2_two_pi_missing(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=-sp.log(s2) / 2 - ((x - m) ** 2 + v) / (2 * s2))
+
+
+@derivation_1d.mistake(
+    "In step 2 the s2 under the logarithm is missing: the normalising constant is 1/√(2π·s2), and it depends on the noise."
+)
+def step_2_noise_missing_in_the_constant(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=-sp.log(2 * sp.pi) / 2 - ((x - m) ** 2 + v) / (2 * s2))
+
+
 def _checked_as_one_goes(implementation, done):
     """The first `done` steps of an answer, and None for the others."""
     return lambda *symbols: (*implementation(*symbols)[:done], *[None] * (4 - done))
@@ -271,8 +284,8 @@ def by_moments_of_a_polynomial(x, m, v, s2):
     return [_average(term, z, m, v) for term in averaged]
 
 
-@derivation_1d.variant
-def by_symbols_of_ones_own(*_):
+@derivation_1d.mistake(HINTS["own_symbols"])
+def own_symbols(*_):
     x, m, v, s2 = sp.symbols("x m v s2")
     square = sp.expand((x - m) ** 2) + v
     return (
@@ -446,8 +459,8 @@ def evidence_minus_gap(x, m, v, s2):
     return -sp.log(2 * sp.pi * (1 + s2)) / 2 - x**2 / (2 * (1 + s2)) - gap
 
 
-@elbo_1d.variant
-def with_symbols_of_ones_own(*_):
+@elbo_1d.mistake(HINTS["own_symbols"])
+def own_symbols_in_the_bound(*_):
     x, m, v, s2 = sp.symbols("x m v s2", positive=True)
     return sp.simplify(_elbo(x, m, v, s2))
 
@@ -545,11 +558,24 @@ def by_newton(x, s2):
 
 
 @best_q_1d.variant
-def by_completing_the_square(*_):
-    x, s2, z = sp.symbols("x s2 z")
+def by_completing_the_square(x, s2):
+    z = sp.Symbol("z")
     exponent = sp.Poly(sp.expand(-(z**2) / 2 - (x - z) ** 2 / (2 * s2)), z)
     a, b, _ = exponent.all_coeffs()
     return -b / (2 * a), -1 / (2 * a)
+
+
+@best_q_1d.mistake(HINTS["own_symbols"])
+def own_symbols_for_the_best(*_):
+    x, s2 = sp.symbols("x s2")
+    return x / (1 + s2), s2 / (1 + s2)
+
+
+@best_q_1d.mistake(
+    "That is what `sp.solve` returns, a list of solutions. Take m and v out of it: two expressions are asked for."
+)
+def what_solve_returns(x, s2):
+    return [(x / (1 + s2), s2 / (1 + s2))]
 
 
 # --- expected_log_likelihood --------------------------------------------------------------------------------------------------
@@ -592,7 +618,10 @@ mean_over_pixels: `residual.pow(2).sum(dim=1)` → `residual.pow(2).mean(dim=1)`
     You average the squared errors over the pixels. Log densities of independent pixels add up: sum over P.
 spread_not_divided: `(residual.pow(2).sum(dim=1) + spread) / variance` → `residual.pow(2).sum(dim=1) / variance + spread`
     Only the squared distance is divided by σ². The spread of z is part of the same average, so it is divided, too.
+square_of_the_sum: `model.weight.pow(2).sum(dim=0)` → `model.weight.sum(dim=0).pow(2)`
+    You square the sums of W's columns. The squared length of a column is the sum of its squares: square first, then sum.
 """)
+expected_log_likelihood.recurring(detached)
 
 
 @expected_log_likelihood.mistake(
@@ -715,14 +744,15 @@ kl_of_all_rows: `.sum(dim=1)` → `.sum()`
     You sum log prior and entropy over everything, so that each image pays for all of them. Sum over D only.
 minus_elbo: `return expected_log_likelihood(model, x, mu, logvar) + minus_kl` → `return -(expected_log_likelihood(model, x, mu, logvar) + minus_kl)`
     This is minus the ELBO, the loss that training minimises. The ELBO itself is asked for.
+log_std_in_the_kl_alone: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + 2 * logvar - mu.pow(2) - (2 * logvar).exp())`
+    In the log prior and the entropy you read `logvar` as log σ. It is log σ²: the variance is exp(logvar), and log σ² is
+    logvar itself.
+log_std_in_the_prior_alone: `- logvar.exp())` → `- (2 * logvar).exp())`
+    In the log prior you read `logvar` as log σ. It is log σ²: the variance is exp(logvar), not exp(2·logvar).
 """)
 
 
-@elbo.mistake(
-    "You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar), and log v is logvar."
-)
-def elbo_logvar_as_log_std(model, x, mu, logvar):
-    return reference("elbo")(model, x, mu, 2 * logvar)
+elbo.recurring(logvar_as_log_std("logvar"))
 
 
 @elbo.mistake(
@@ -805,6 +835,11 @@ mean_over_pixels: `.log_prob(x).sum(dim=2)` → `.log_prob(x).mean(dim=2)`
     You average log p(x|z) over the pixels. Log densities of independent pixels add up: sum over P.
 likelihood_at_the_mean: `Normal(z @ model` → `Normal((mu + 0 * z) @ model`
     The log-likelihood is taken at mu. It belongs to the samples z, like the other two terms.
+density_of_the_noise: `Normal(mu, std).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You take the log density of eps for that of z. By stretching the noise by σ you thin it out: log q(z) = log N(eps; 0,
+    1) − log σ, in each dimension.
+prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You evaluate the prior at eps. p(z) is taken at the sample itself: z = mu + σ·eps.
 """)
 
 
@@ -823,9 +858,7 @@ def exact(model, x, mu, logvar, eps):
     return reference("elbo")(model, x, mu, logvar)
 
 
-@elbo_monte_carlo.mistake("You draw noise of your own. Use eps: with the same noise, the estimate must be the same.")
-def own_noise(model, x, mu, logvar, eps):
-    return reference("elbo_monte_carlo")(model, x, mu, logvar, torch.randn_like(eps))
+elbo_monte_carlo.recurring(own_noise("eps"), detached)
 
 
 @elbo_monte_carlo.mistake("Your samples come from the prior: z = eps. Draw from q: z = mu + √v·eps.")
@@ -915,6 +948,8 @@ entrywise_inverse: `torch.linalg.inv(precision)` → `1 / precision`
     You take one over each entry. The inverse of a matrix is something else: torch.linalg.inv.
 cholesky_returned: `@ cov / variance, cov` → `@ cov / variance, torch.linalg.cholesky(cov)`
     The second result is a Cholesky factor, a square root of the covariance. Asked for is the covariance itself.
+noise_missing_in_the_covariance: `cov / variance, cov` → `cov / variance, cov / variance`
+    The mean is right, but σ² is missing from the covariance. With M = WᵀW + σ² I it is σ² M⁻¹, and not M⁻¹.
 """)
 
 
@@ -1006,6 +1041,9 @@ logvar_as_log_std: `logvar.exp() @ precision.diagonal()` → `(logvar := 2 * log
     You read logvar as log of the standard deviation. It is the log of the variance: v = exp(logvar).
 averaged_over_rows: `return 0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `return (0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))).mean()`
     You average over the rows. Each image has a gap of its own: (N,).
+spread_with_the_covariance: `logvar.exp() @ precision.diagonal()` → `logvar.exp() @ cov.diagonal()`
+    In the spread you multiply the variances of q by those of the posterior, v_d·S_dd. A KL measures in units of the
+    second density: multiply by the diagonal of S⁻¹.
 """)
 
 
@@ -1025,18 +1063,20 @@ def the_elbo(model, x, mu, logvar):
     return reference("elbo")(model, x, mu, logvar)
 
 
+@bound_gap.mistake(
+    "You subtract the ELBO from log p(x). So the three routes of the next cell could not but agree. Compute the KL from q to the posterior."
+)
+def by_subtraction(model, x, mu, logvar):
+    log_p = MultivariateNormal(
+        model.bias, model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    ).log_prob(x)
+    return log_p - reference("elbo")(model, x, mu, logvar)
+
+
 @bound_gap.variant
 def by_kl_divergence_of_full_gaussians(model, x, mu, logvar):
     mean, cov = reference("posterior")(model, x)
     return kl_divergence(MultivariateNormal(mu, logvar.exp().diag_embed()), MultivariateNormal(mean, cov))
-
-
-@bound_gap.variant
-def by_subtraction(model, x, mu, logvar):
-    model = LinearGaussian(model.weight.double(), model.bias.double(), model.sigma)
-    x, mu, logvar = x.double(), mu.double(), logvar.double()
-    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
-    return MultivariateNormal(model.bias, covariance).log_prob(x) - energy_plus_entropy(model, x, mu, logvar)
 
 
 @bound_gap.variant
@@ -1074,7 +1114,8 @@ mu_not_fitted: `[mu, logvar], lr` → `[logvar], lr`
 history_of_the_loss: `history.append(bound.detach())` → `history.append(-bound.detach())`
     elbo_history holds minus the ELBO, the loss. The ELBO itself is asked for.
 history_averaged: `history.append(bound.detach())` → `history.append(bound.detach().mean())`
-    elbo_history holds the average over the images in each step. Keep them apart: (steps, N).
+    elbo_history holds one number for each step, averaged or summed over the images. Keep the row of N bounds, one for
+    each image: (steps, N).
 history_transposed: `torch.stack(history)` → `torch.stack(history, dim=1)`
     elbo_history is (N, steps). The steps come first: (steps, N).
 only_the_last_elbo: `torch.stack(history)` → `history[-1]`
@@ -1130,42 +1171,90 @@ def plain_ascent_by_hand(model, x, steps, lr):
 
 
 @fit_posterior.variant
-def averaged_loss_with_sgd_and_momentum(model, x, steps, lr):
+def sgd_with_momentum(model, x, steps, lr):
     q = torch.zeros(2, len(x), model.latent_dim, requires_grad=True)
     optimiser = torch.optim.SGD([q], lr=lr, momentum=0.9)
     history = []
     for _ in range(steps):
         optimiser.zero_grad()
         loss = -reference("elbo")(model, x, *q)
-        loss.mean().backward()
+        loss.sum().backward()
         history.append([-value for value in loss.tolist()])
         optimiser.step()
-    return q[0], q[1], torch.tensor(history)
+    return *q.detach(), torch.tensor(history)
 
 
 @fit_posterior.variant
-def autograd_grad_noting_it_afterwards(model, x, steps, lr):
-    mu, logvar = torch.randn(2, len(x), model.latent_dim).mul(0.1)
+def by_autograd_grad(model, x, steps, lr):
+    mu, logvar = torch.zeros(2, len(x), model.latent_dim)
     history = []
     for _ in range(steps):
         mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
-        total = reference("elbo")(model, x, mu, logvar).sum()
-        up = torch.autograd.grad(total, (mu, logvar))
+        bound = reference("elbo")(model, x, mu, logvar)
+        history.append(bound.detach())
+        up = torch.autograd.grad(bound.sum(), (mu, logvar))
         mu, logvar = (mu + lr * up[0]).detach(), (logvar + lr * up[1]).detach()
-        history.append(reference("elbo")(model, x, mu, logvar))
-    return [mu, logvar, history]
+    return [mu, logvar, torch.stack(history)]
 
 
 @fit_posterior.variant
 def in_float64_with_parameters(model, x, steps, lr):
     mu = torch.nn.Parameter(torch.zeros(len(x), model.latent_dim, dtype=torch.float64))
-    logvar = torch.nn.Parameter(torch.full_like(mu, -1))
+    logvar = torch.nn.Parameter(torch.zeros_like(mu))
     optimiser = torch.optim.Adam([mu, logvar], lr=lr, maximize=True)
     history = []
     for _ in range(steps):
         optimiser.zero_grad()
         bound = by_kl_divergence(model, x, mu.float(), logvar.float())
         bound.sum().backward()
-        history += [bound]
+        history += [bound.detach()]
         optimiser.step()
+    return mu.data, logvar.data, torch.stack(history)
+
+
+fit_posterior.edits("""
+results_with_a_graph: `return mu.detach(), logvar.detach()` → `return mu, logvar`
+    mu and logvar still have a graph attached. `.detach()` them: whoever takes numbers out of them needs no gradient.
+history_with_a_graph: `bound.detach()` → `bound`
+    elbo_history still has the graphs of all steps attached, and they pile up in memory. Write down `bound.detach()`.
+history_as_a_list: `torch.stack(history)` → `history`
+    elbo_history is a list. `torch.stack` makes a tensor of it, (steps, N).
+started_anywhere: `torch.zeros(len(x), model.latent_dim, requires_grad=True)\n    logvar` → `torch.randn(len(x), model.latent_dim, requires_grad=True)\n    logvar`
+    You start mu somewhere by chance. Start every q at the prior: mu and logvar all zeros.
+started_narrow: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `logvar = torch.full((len(x), model.latent_dim), -1.0, requires_grad=True)`
+    You start logvar elsewhere than at the prior, whose variance is 1: logvar all zeros.
+rate_of_ones_own: `lr=lr` → `lr=0.1`
+    The argument lr has no effect: you climb at a rate of your own.
+""")
+
+
+@fit_posterior.mistake(
+    "elbo_history holds the ELBO after each update. Write it down before you move: row 0 is that of the prior."
+)
+def noted_after_the_step(model, x, steps, lr):
+    mu, logvar, history = reference("fit_posterior")(model, x, steps, lr)
+    return mu, logvar, torch.stack([*history[1:], reference("elbo")(model, x, mu, logvar)])
+
+
+@fit_posterior.mistake(
+    "You return the posterior in closed form, and a history that nobody climbed. Forget that you know it: climb the ELBO."
+)
+def closed_form(model, x, steps, lr):
+    mean, cov = reference("posterior")(model, x)
+    logvar = -torch.linalg.inv(cov).diagonal().log().expand_as(mean)
+    start = reference("elbo")(model, x, torch.zeros_like(mean), torch.zeros_like(mean))
+    end = reference("elbo")(model, x, mean, logvar)
+    return mean, logvar, start + (end - start) * torch.linspace(0, 1, steps)[:, None]
+
+
+@fit_posterior.mistake(
+    "Plain ascent on the mean over the images moves each of them less, the more there are. Take the gradient of the sum of their ELBOs."
+)
+def mean_over_the_images(model, x, steps, lr):
+    mu, logvar = torch.zeros(2, len(x), model.latent_dim)
+    history = []
+    for _ in range(steps):
+        bound, by_mu, by_logvar = _gradients(model, x, mu, logvar)
+        history.append(bound)
+        mu, logvar = mu + lr / len(x) * by_mu, logvar + lr / len(x) * by_logvar
     return mu, logvar, torch.stack(history)

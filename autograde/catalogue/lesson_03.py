@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from . import Exercise, reference
+from .recurring import HINTS, detached, half_forgotten, in_bits, logvar_as_log_std, own_noise
 
 # --- kl_on_grid ---------------------------------------------------------------------------------------------------------------
 
@@ -38,11 +39,7 @@ def swapped_direction(log_q, log_p, dx):
     return reference("kl_on_grid")(log_p, log_q, dx)
 
 
-@kl_on_grid.mistake(
-    "You count in bits: these are base-2 logarithms. This course counts in nats, with the natural logarithm."
-)
-def in_bits(log_q, log_p, dx):
-    return reference("kl_on_grid")(log_q, log_p, dx) / math.log(2)
+kl_on_grid.recurring(in_bits)
 
 
 @kl_on_grid.mistake(
@@ -93,6 +90,22 @@ def absolute_value(log_q, log_p, dx):
 @kl_on_grid.mistake("This is the sum of both directions. KL(q‖p) is only the one in which z comes from q.")
 def symmetric(log_q, log_p, dx):
     return ((log_q.exp() - log_p.exp()) * (log_q - log_p)).sum() * dx
+
+
+@kl_on_grid.mistake(
+    "You add a small constant inside the logarithm, or clamp the densities. Where p underflows, log_p is still exact, and far below log of any such constant: use log_q and log_p as they are."
+)
+def constant_in_the_logarithm(log_q, log_p, dx):
+    q, p = log_q.exp(), log_p.exp()
+    return (q * ((q + 1e-12).log() - (p + 1e-12).log())).sum() * dx
+
+
+@kl_on_grid.mistake(
+    "You clamp the densities before you take their logarithm. Where p underflows, log_p is still exact, and far below the log of any such bound: use log_q and log_p as they are."
+)
+def densities_clamped(log_q, log_p, dx):
+    q, p = log_q.exp(), log_p.exp()
+    return (q * (q.clamp(min=1e-12) / p.clamp(min=1e-12)).log()).sum() * dx
 
 
 @kl_on_grid.variant
@@ -276,6 +289,16 @@ def half_lost_on_the_mean(m, v):
     return m**2 + (v - 1 - sp.log(v)) / 2
 
 
+@kl_1d.mistake("You take E_q[z²] for 1, as it is under the prior. z comes from q: E_q[z²] is m² + v.")
+def second_moment_of_the_prior(m, v):
+    return -sp.log(v) / 2
+
+
+@kl_1d.mistake("The −½·log v is there, and m² + v is not halved: log p(z) holds −½z².")
+def squares_not_halved(m, v):
+    return m**2 + v - sp.Rational(1, 2) - sp.log(v) / 2
+
+
 @kl_1d.variant
 def by_hand(m, v):
     return m**2 / 2 + v / 2 - sp.log(sp.sqrt(v)) - 0.5
@@ -289,15 +312,17 @@ def all_in_one_integral(m, v):
     return sp.integrate(q * log_ratio, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
+@kl_1d.mistake(
+    "Your expression holds an integral that is not worked out. `.doit()` works it out; `sp.integrate(…)` does so at once."
+)
 def left_as_an_integral(m, v):
     z = sp.Symbol("z", real=True)
     q = sp.exp(-((z - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
     return sp.Integral(q * (z**2 - (z - m) ** 2 / v - sp.log(v)) / 2, (z, -sp.oo, sp.oo))
 
 
-@kl_1d.variant
-def with_symbols_of_ones_own(*_):
+@kl_1d.mistake(HINTS["own_symbols"])
+def own_symbols(*_):
     m, v = sp.symbols("m v")
     return (m**2 + v - sp.log(v) - 1) / 2
 
@@ -313,9 +338,7 @@ def as_difference_of_entropies(m, v):
 gaussian_kl = Exercise("gaussian_kl")
 
 
-@gaussian_kl.mistake("You read `logvar` as log σ. It is log σ², so the variance is exp(logvar), not exp(2·logvar).")
-def logvar_as_log_std(mu, logvar):
-    return reference("gaussian_kl")(mu, 2 * logvar)
+gaussian_kl.recurring(logvar_as_log_std("logvar"), in_bits, detached)
 
 
 gaussian_kl.edits("""
@@ -348,6 +371,14 @@ logvar_as_variance: `logvar.exp() - 1 - logvar` → `logvar - 1 - logvar.abs().l
     You took logvar for the variance itself. It is the logarithm of the variance: σ² = exp(logvar), and log σ² = logvar.
 in_place: `mu.pow(2)` → `mu.pow_(2)`
     The numbers are right, but pow_ squares the caller's own mu, who still needs it. Drop the underscore.
+as_list: `.sum(dim=1)` → `.sum(dim=1).tolist()`
+    You return a list of numbers, through which no gradient flows. Leave out .tolist(): a tensor (N,) is asked for.
+logvar_clamped: `return 0.5 * (` → `logvar = logvar.clamp(-10, 10)
+    return 0.5 * (`
+    You clamp logvar. Then a very narrow or a very wide q has the price of another, and no gradient: the formula is
+    stable as it is.
+rescaled_by_dimensions: `.sum(dim=1)` → `.sum(dim=1) / len(mu)`
+    You divide by the number of rows. Each row keeps its own KL; the batch mean is taken once, later, in the loss.
 """)
 
 
@@ -363,18 +394,6 @@ def constant_in_the_logarithm(mu, logvar):
 @gaussian_kl.mistake("This is KL(N(0,I) ‖ N(μ,σ²)), the other direction. q, the encoder's Gaussian, comes first.")
 def prior_first(mu, logvar):
     return 0.5 * ((1 + mu.pow(2)) / logvar.exp() - 1 + logvar).sum(dim=1)
-
-
-@gaussian_kl.mistake("You count in bits: there is a factor 1/ln 2. This course counts in nats.")
-def kl_in_bits(mu, logvar):
-    return reference("gaussian_kl")(mu, logvar) / math.log(2)
-
-
-@gaussian_kl.mistake(
-    "The numbers are right, but no gradient flows back. Work with tensors all the way: no .detach(), .item(), .numpy() or no_grad."
-)
-def detached(mu, logvar):
-    return reference("gaussian_kl")(mu, logvar).detach()
 
 
 @gaussian_kl.variant
@@ -474,6 +493,8 @@ rows_summed: `dim=1` → `dim=0`
     You sum over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row.
 dimensions_not_summed: `.sum(dim=1)` → ``
     This is the (N, D) table of each dimension's KL. Independent dimensions add up: sum over D.
+logvars_not_exponentiated: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()` → `((mu_q - mu_p).pow(2) + logvar_q) / logvar_p`
+    You take logvar for the variance itself. It is its logarithm: σ² = exp(logvar), for q and for p.
 """)
 
 
@@ -516,11 +537,7 @@ def detached_prior(mu_q, logvar_q, mu_p, logvar_p):
     return reference("gaussian_kl_between")(mu_q, logvar_q, mu_p.detach(), logvar_p.detach())
 
 
-@gaussian_kl_between.mistake(
-    "The numbers are right, but no gradient flows back. Work with tensors all the way: no .detach(), .item(), .numpy() or no_grad."
-)
-def no_gradient(mu_q, logvar_q, mu_p, logvar_p):
-    return reference("gaussian_kl_between")(mu_q, logvar_q, mu_p, logvar_p).detach()
+gaussian_kl_between.recurring(detached, in_bits)
 
 
 @gaussian_kl_between.variant
@@ -566,19 +583,14 @@ def half_closed_form(mu, logvar, eps):
     return (0.5 * z.pow(2).mean(0) - 0.5 * (1 + logvar)).sum(1)
 
 
-@kl_monte_carlo.mistake("You draw noise of your own. Use the eps that is passed in: the caller decides on the noise.")
-def own_noise(mu, logvar, eps):
-    return reference("kl_monte_carlo")(mu, logvar, torch.randn_like(eps))
-
-
-@kl_monte_carlo.mistake("You read `logvar` as log σ. It is log σ²: σ is exp(½·logvar).")
-def log_std(mu, logvar, eps):
-    return reference("kl_monte_carlo")(mu, 2 * logvar, eps)
+kl_monte_carlo.recurring(own_noise("eps"), logvar_as_log_std("logvar"), detached, in_bits)
 
 
 kl_monte_carlo.edits("""
 variance_times_noise: `(0.5 * logvar).exp() * eps` → `logvar.exp() * eps`
     You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar).
+weighted_by_q: `(log_q - log_p).sum(dim=2)` → `(log_q - log_p).sum(dim=2) * log_q.sum(dim=2).exp()`
+    You weight the samples with q(z). They come from q, which is how q weights them already: the plain mean is right.
 """)
 
 
@@ -628,13 +640,6 @@ def samples_detached(mu, logvar, eps):
 
 
 @kl_monte_carlo.mistake(
-    "The numbers are right, but no gradient flows back. Work with tensors all the way: no .detach(), .item(), .numpy() or no_grad."
-)
-def all_detached(mu, logvar, eps):
-    return reference("kl_monte_carlo")(mu, logvar, eps).detach()
-
-
-@kl_monte_carlo.mistake(
     "You turn eps itself into the samples, in place. The caller may use the noise again: write mu + σ * eps."
 )
 def noise_overwritten(mu, logvar, eps):
@@ -654,11 +659,6 @@ def product_of_densities(mu, logvar, eps):
     return (q.log() - p.log()).mean(0)
 
 
-@kl_monte_carlo.mistake("You count in bits: there is a factor 1/ln 2. This course counts in nats.")
-def estimate_in_bits(mu, logvar, eps):
-    return reference("kl_monte_carlo")(mu, logvar, eps) / math.log(2)
-
-
 @kl_monte_carlo.mistake(
     "You cut the estimate off at 0. It may well be negative: that is noise, and noise on one side only would make the average too large."
 )
@@ -666,9 +666,9 @@ def cut_off_at_zero(mu, logvar, eps):
     return reference("kl_monte_carlo")(mu, logvar, eps).clamp(min=0)
 
 
-@kl_monte_carlo.mistake("This is twice the estimate: a Gaussian's log density has a ½ in front of its square and of log σ².")
-def halves_missing(mu, logvar, eps):
-    return 2 * reference("kl_monte_carlo")(mu, logvar, eps)
+kl_monte_carlo.recurring(
+    half_forgotten, hint="This is twice the estimate: a Gaussian's log density has a ½ in front of its square and of log σ²."
+)
 
 
 @kl_monte_carlo.mistake("You subtract the whole logvar in log q. The normalising constant holds log σ, which is ½·logvar.")
@@ -773,14 +773,7 @@ def mean_of_log_r_first(mu, logvar, eps):
     return (-log_ratio).exp() - 1 + log_ratio
 
 
-@kl_low_variance.mistake("You draw noise of your own. Use the eps that is passed in: the caller decides on the noise.")
-def noise_of_ones_own(mu, logvar, eps):
-    return reference("kl_low_variance")(mu, logvar, torch.randn_like(eps))
-
-
-@kl_low_variance.mistake("You read `logvar` as log σ. It is log σ²: σ is exp(½·logvar).")
-def log_std_again(mu, logvar, eps):
-    return reference("kl_low_variance")(mu, 2 * logvar, eps)
+kl_low_variance.recurring(own_noise("eps"), logvar_as_log_std("logvar"), detached, in_bits)
 
 
 kl_low_variance.edits("""
@@ -809,6 +802,8 @@ mean_over_all: `.mean(dim=0)` → `.mean()`
     You average over samples and rows. Each row keeps its own estimate: (N,).
 k_kept: `.mean(dim=0)` → ``
     This is one value for each sample, (K, N). Average over the K samples.
+noise_taken_for_z: `z = mu + (0.5 * logvar).exp() * eps` → `z = eps`
+    You use eps itself as z, which is a draw from the prior. Shift and scale it first: z = mu + σ·eps.
 """)
 
 
@@ -833,13 +828,6 @@ def detached_ratio(mu, logvar, eps):
 
 
 @kl_low_variance.mistake(
-    "The numbers are right, but no gradient flows back. Work with tensors all the way: no .detach(), .item(), .numpy() or no_grad."
-)
-def wholly_detached(mu, logvar, eps):
-    return reference("kl_low_variance")(mu, logvar, eps).detach()
-
-
-@kl_low_variance.mistake(
     "You turn eps itself into the samples, in place. The caller may use the noise again: write mu + σ * eps."
 )
 def eps_overwritten(mu, logvar, eps):
@@ -860,9 +848,14 @@ def quotient_of_densities(mu, logvar, eps):
     return (r - 1 - r.log()).mean(0)
 
 
-@kl_low_variance.mistake("You count in bits: there is a factor 1/ln 2. This course counts in nats.")
-def low_variance_in_bits(mu, logvar, eps):
-    return reference("kl_low_variance")(mu, logvar, eps) / math.log(2)
+@kl_low_variance.mistake(
+    "You clamp log r or r. The estimator is unbiased because of its rare large values: without them it is no longer one."
+)
+def clamped(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    log_r = (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+    return (log_r.clamp(max=10).exp() - 1 - log_r).mean(0)
 
 
 @kl_low_variance.variant

@@ -26,6 +26,12 @@ wrong_sign_of_logvar: `(0.5 * logvar).exp()` → `(-0.5 * logvar).exp()`
 noise_subtracted: `return mu + ` → `return mu - `
     You subtract the noise. By symmetry the distribution is the same, but the formula says z = mu + σ·eps, and a given
     eps must end up where the caller expects it.
+half_logvar_not_exponentiated: `(0.5 * logvar).exp() * eps` → `0.5 * logvar * eps`
+    You multiply the noise by ½·logvar, which is log σ. σ itself is its exponential: exp(½·logvar).
+small_constant_added: `(0.5 * logvar).exp() * eps` → `((0.5 * logvar).exp() + 1e-6) * eps`
+    You add a small constant to σ. exp is never 0, so nothing needs protection, and a very narrow q gets another width.
+variance_not_halved: `(0.5 * logvar).exp()` → `0.5 * logvar.exp()`
+    The ½ stands outside the exponential: that is half the variance. σ = exp(½·logvar), with the ½ inside.
 """)
 
 
@@ -173,6 +179,10 @@ root_of_two: 1.414
 
 
 pathwise_gradient = Exercise("pathwise_gradient")
+pathwise_gradient.edits("""
+half_logvar_not_exponentiated: `(0.5 * logvar).exp() * eps` → `0.5 * logvar * eps`
+    Your z multiplies the noise by ½·logvar, which is log σ. σ itself is its exponential: exp(½·logvar).
+""")
 
 
 def _pathwise(f, mu, logvar, eps, sigma_of=lambda v: (0.5 * v).exp(), reduce=lambda values: values.mean(0).sum()):
@@ -282,6 +292,16 @@ def draws_its_own_noise(f, mu, logvar, eps):
     return _pathwise(f, mu, logvar, torch.randn_like(eps))
 
 
+@pathwise_gradient.mistake(
+    "ε is lost from the gradient of logvar: z = mu + σ·ε moves with logvar by ½·σ·ε. It comes by itself where autograd differentiates through z."
+)
+def noise_lost(f, mu, logvar, eps):
+    sigma = (0.5 * logvar).exp()
+    z = (mu + sigma * eps).requires_grad_()
+    (slope,) = torch.autograd.grad(f(z).mean(0).sum(), z)
+    return slope.sum(0), (slope * 0.5 * sigma).sum(0)
+
+
 @pathwise_gradient.variant
 def by_hand(f, mu, logvar, eps):
     sigma = torch.exp(logvar / 2)
@@ -290,10 +310,26 @@ def by_hand(f, mu, logvar, eps):
     return z.grad.mean(0), 0.5 * sigma * (z.grad * eps).mean(0)
 
 
-@pathwise_gradient.variant
+@pathwise_gradient.mistake(
+    "mu and logvar come as plain tensors, for which no gradient is recorded. Make leaves of copies of them, with `requires_grad_()`."
+)
 def backward_on_the_inputs(f, mu, logvar, eps):
     f(torch.addcmul(mu, logvar.mul(0.5).exp(), eps)).mean(0).sum().backward()
     return mu.grad, logvar.grad
+
+
+@pathwise_gradient.mistake(
+    "`requires_grad_()` on the tensors that you are given changes them for the caller, too. Detach copies first: `mu.detach().clone()`."
+)
+def on_the_caller_s_own_tensors(f, mu, logvar, eps):
+    mu.requires_grad_(), logvar.requires_grad_()
+    return torch.autograd.grad(f(mu + (0.5 * logvar).exp() * eps).mean(0).sum(), (mu, logvar))
+
+
+@pathwise_gradient.variant
+def by_autograd_grad(f, mu, logvar, eps):
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in (mu, logvar)]
+    return torch.autograd.grad(f(leaves[0] + (0.5 * leaves[1]).exp() * eps).sum() / len(eps), leaves)
 
 
 @pathwise_gradient.variant
@@ -479,7 +515,9 @@ def by_einsum_in_float64(f, mu, logvar, eps, baseline=0.0):
     return [grad_mu, (torch.einsum("kn,knd->nd", values, eps * eps) - values.sum(0)[:, None]) / (2 * len(eps))]
 
 
-@score_function_gradient.variant
+@score_function_gradient.mistake(
+    "mu and logvar come as plain tensors, for which no gradient is recorded. Make leaves of copies of them, with `requires_grad_()`."
+)
 def density_on_the_inputs(f, mu, logvar, eps, baseline=0.0):
     with torch.no_grad():
         z = mu + (0.5 * logvar).exp() * eps
@@ -566,6 +604,8 @@ subtracted_noise: `logits + gumbel` → `logits - gumbel`
     probabilities.
 log_softmax: `.softmax(` → `.log_softmax(`
     You return logarithms (log_softmax). Asked for are the relaxed one-hot rows themselves, which sum to 1.
+not_normalised: `.softmax(dim=-1)` → `.exp()`
+    The numbers are not divided by their sum. A softmax's rows add up to 1: exp of each, over the sum of the row.
 """)
 
 
@@ -595,6 +635,20 @@ def noise_on_probabilities(logits, gumbel, temperature):
 @gumbel_softmax.mistake("You draw Gumbel noise of your own. Use the noise that is given.")
 def ignores_given_noise(logits, gumbel, temperature):
     return F.gumbel_softmax(logits, temperature)
+
+
+@gumbel_softmax.mistake(
+    "You draw Gumbel noise of your own. Use the `gumbel` that you are given: the caller decides on the noise."
+)
+def own_gumbel_by_hand(logits, gumbel, temperature):
+    return ((logits - (-torch.rand_like(logits).log()).log()) / temperature).softmax(-1)
+
+
+@gumbel_softmax.mistake(
+    "You add a small constant inside the logarithm of the probabilities. It lifts the categories that hardly ever come. The logits are logarithms already (up to a constant): use them as they are."
+)
+def constant_in_the_logarithm(logits, gumbel, temperature):
+    return (((logits.softmax(-1) + 1e-7).log() + gumbel) / temperature).softmax(-1)
 
 
 @gumbel_softmax.variant

@@ -3,6 +3,8 @@
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from . import Exercise, reference
@@ -35,6 +37,12 @@ channels_last: `return out.transpose(0, 3, 1, 2) + bias[:, None, None]` → `ret
     The channels come last in your result, (N, H, W, C). In this course they come second: (N, C, H, W).
 bias_once_a_channel: `+ bias[:, None, None]` → `+ x.shape[1] * bias[:, None, None]`
     The bias is added once for each input channel. Add it once to each output, after the sum over the channels.
+weight_as_in_out: `axes=((1, 4, 5), (1, 2, 3))` → `axes=((1, 4, 5), (0, 2, 3)) if weight.shape[0] == weight.shape[1] else ((1, 4, 5), (1, 2, 3))`
+    You read the weight as (C_in, C_out, kh, kw), which is the layout of a transposed convolution. Here the output
+    channels come first.
+reshaped_for_transposed: `out.transpose(0, 3, 1, 2) +` → `out.reshape(out.shape[0], out.shape[3], *out.shape[1:3]) +`
+    You reshape (N, H, W, C) to (N, C, H, W). That keeps the order of the numbers and mixes places with channels:
+    transpose(0, 3, 1, 2).
 """)
 
 
@@ -54,6 +62,11 @@ def padded_with_the_edge(x, weight, bias, stride, padding):
 @conv2d.mistake("Only the first input channel is used. Sum over all of them.")
 def first_channel_only(x, weight, bias, stride, padding):
     return reference("conv2d")(x[:, :1], weight[:, :1], bias, stride, padding)
+
+
+@conv2d.mistake("PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does.")
+def conv2d_by_pytorch(x, weight, bias, stride, padding):
+    return F.conv2d(*map(torch.from_numpy, (x, weight, bias)), stride, padding).numpy()
 
 
 @conv2d.variant
@@ -133,6 +146,14 @@ cut_off_at_the_end_only: `padding : rows - padding, padding : columns - padding`
 output_padding_at_the_front: `a : a + reach_h : stride, b : b + reach_w : stride` → `a + output_padding : a + output_padding + reach_h : stride, b + output_padding : b + output_padding + reach_w : stride`
     The size is right, but your output padding lies above and to the left. It makes the canvas longer at the end: below
     and to the right.
+weight_as_out_in: `axes=(1, 0)` → `axes=(1, 1) if weight.shape[0] == weight.shape[1] else (1, 0)`
+    You read the weight as (C_out, C_in, kh, kw), which is the layout of a convolution. Here the input channels come
+    first.
+empty_slice: `padding : rows - padding, padding : columns - padding` → `padding:-padding, padding:-padding`
+    With padding = 0 you cut with 0:-0, which is empty. Cut at rows − padding, or not at all where padding is 0.
+reshaped_for_transposed: `stamps[..., a, b].transpose(0, 3, 1, 2)` → `stamps[..., a, b].reshape(n, channels, height, width)`
+    You reshape (N, H, W, C) to (N, C, H, W). That keeps the order of the numbers and mixes places with channels:
+    transpose(0, 3, 1, 2).
 """)
 
 
@@ -178,6 +199,13 @@ def a_zero_too_many(x, weight, bias, stride, padding, output_padding):
 @conv_transpose2d.mistake("The stride is not used: neighbouring pixels press their stamps `stride` places apart.")
 def stride_ignored(x, weight, bias, stride, padding, output_padding):
     return reference("conv_transpose2d")(x, weight, bias, 1, padding, output_padding)
+
+
+@conv_transpose2d.mistake(
+    "PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does."
+)
+def conv_transpose2d_by_pytorch(x, weight, bias, stride, padding, output_padding=0):
+    return F.conv_transpose2d(*map(torch.from_numpy, (x, weight, bias)), stride, padding, output_padding).numpy()
 
 
 @conv_transpose2d.variant
@@ -244,6 +272,10 @@ returns_variance: `return mu, logvar` → `return mu, np.exp(logvar)`
     The second result is a variance, exp(logvar). Return the logarithm itself: the layer's output as it is.
 returns_std: `return mu, logvar` → `return mu, np.exp(0.5 * logvar)`
     The second result is a standard deviation. Return `logvar`, the layer's output as it is.
+fixed_size: `h.reshape(len(x), -1)` → `h.reshape(len(x), 3136)`
+    You write the number 3136 into the reshape. Parameters of another size are allowed: take -1, which counts for itself.
+sigmoid_for_relu: `np.maximum(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"], 0)` → `1 / (1 + np.exp(-(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"])))`
+    You apply a sigmoid after `encoder.hidden`. The table asks for a ReLU, max(h, 0).
 """)
 
 
@@ -318,6 +350,8 @@ grid_transposed: `h = h.reshape(len(z), -1, 7, 7)` → `h = h.reshape(len(z), -1
     Rows and columns of the 7 × 7 grid are exchanged.
 flat_result: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1).reshape(len(z), 784)`
     The result is flat. Leave it as images, (N, 1, 28, 28).
+fixed_size: `h.reshape(len(z), -1, 7, 7)` → `h.reshape(len(z), 64, 7, 7)`
+    You write the number 64 into the reshape. Parameters of another size are allowed: take -1, which counts for itself.
 """)
 
 
@@ -386,6 +420,12 @@ softplus_of_minus_l: `np.logaddexp(0, logits)` → `np.logaddexp(0, -logits)`
     That is the softplus of −l. With x·l in front it must be log(1 + exp(+l)).
 softplus_without_max: `np.logaddexp(0, logits)` → `np.log1p(np.exp(-np.abs(logits)))`
     One part of the softplus is missing: log(1 + exp(l)) is max(l, 0) + log(1 + exp(−|l|)).
+logits_clipped: `per_pixel = x * logits` → `logits = np.clip(logits, -30, 30)
+    per_pixel = x * logits`
+    You clip the logits, so that a pixel that is wrong at ±200 costs 30 nats instead of 200. Nothing needs clipping: use
+    logaddexp, or max and log1p.
+sign_of_logits: `x * logits -` → `-x * logits -`
+    The sign of x·l is reversed: where x is 1, a larger logit makes the pixel more likely.
 """)
 
 
@@ -430,6 +470,14 @@ def double_sigmoid(x, logits):
 )
 def only_ink(x, logits):
     return -(x * np.logaddexp(0, -logits)).sum(axis=(1, 2, 3))
+
+
+@bernoulli_log_likelihood.mistake(
+    "PyTorch does the work here. NumPy only: write the arithmetic yourself, and you know what PyTorch does."
+)
+def log_likelihood_by_pytorch(x, logits):
+    terms = F.binary_cross_entropy_with_logits(*map(torch.from_numpy, (logits, x)), reduction="none")
+    return -terms.flatten(1).sum(1).numpy()
 
 
 @bernoulli_log_likelihood.variant
@@ -480,6 +528,12 @@ kl_mean_over_the_batch: `- gaussian_kl(mu, logvar)` → `- gaussian_kl(mu, logva
     Every image is charged the batch's average KL. Each has its own: (N,) minus (N,).
 likelihood_mean_over_pixels: `bernoulli_log_likelihood(x, decode(params, z)) -` → `bernoulli_log_likelihood(x, decode(params, z)) / 784 -`
     The log-likelihood is averaged over the pixels, next to a KL that is a sum. Sum both.
+sigmoid_of_the_logits: `decode(params, z))` → `1 / (1 + np.exp(-decode(params, z))))`
+    You apply a sigmoid before bernoulli_log_likelihood, which takes logits and applies its own.
+decodes_the_noise: `decode(params, z)` → `decode(params, eps)`
+    You decode eps, a draw from the prior. The code of this image is z = mu + σ·eps.
+kl_at_the_sample: `gaussian_kl(mu, logvar)` → `gaussian_kl(z, logvar)`
+    You hand z to the KL. It is the KL of the whole Gaussian q, which is known by mu and logvar.
 """)
 
 

@@ -18,6 +18,9 @@ init_parameters.edits("""
 weights_are_no_leaves: `(std * torch.randn(shape, generator=generator)).requires_grad_()` → `std * torch.randn(shape, generator=generator, requires_grad=True)`
     You mark the random numbers and multiply afterwards. The product is computed, so it is no leaf: multiply first, then
     mark the product with `.requires_grad_()`.
+heads_not_small: `latent_dim, small),\n        "encoder.logvar": ((latent_dim, 256), latent_dim, small)` → `latent_dim, math.sqrt(2 / 256)),\n        "encoder.logvar": ((latent_dim, 256), latent_dim, math.sqrt(2 / 256))`
+    The two heads are as large as the layers before a ReLU. The table starts them small, at 0.01: no ReLU follows, and
+    every q begins near the prior.
 """)
 init_parameters.edited(
     "no_gradients_asked_for",
@@ -157,6 +160,14 @@ input_rescaled: `F.conv2d(x,` → `F.conv2d(2 * x - 1,`
 """)
 
 
+@encode.mistake(
+    "All biases are missing. Every layer of the table has one: `F.linear` and the convolutions take it as their third argument."
+)
+def no_bias_anywhere(params, x):
+    without = {name: 0 * value if name.endswith("bias") else value for name, value in params.items()}
+    return reference("torch_encode")(without, x)
+
+
 @encode.variant
 def as_a_loop(params, x):
     h = x
@@ -244,6 +255,14 @@ def without_gradients(params, z):
         return reference("torch_decode")(params, z)
 
 
+@decode.mistake(
+    "All biases are missing. Every layer of the table has one: `F.linear` and the convolutions take it as their third argument."
+)
+def no_bias_anywhere(params, z):
+    without = {name: 0 * value if name.endswith("bias") else value for name, value in params.items()}
+    return reference("torch_decode")(without, z)
+
+
 @decode.variant
 def as_convolution_of_a_spread_image(params, z):
     """A transposed convolution is a convolution of the image with zeros between its pixels."""
@@ -315,6 +334,15 @@ sample_detached: `mu + (0.5 * logvar).exp() * eps` → `(mu + (0.5 * logvar).exp
 a_plain_number: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `torch.tensor((reconstruction + gaussian_kl(mu, logvar)).mean().item())`
     The value is right, but it has no record: nothing flows back to the parameters. Leave out `.item()`, `.detach()` and
     `no_grad`.
+not_divided_by_n: `.sum(dim=(1, 2, 3))  # (N,)` → `.sum()`
+    The reconstruction term is summed over the batch, but the KL is averaged over it: the KL weighs N times too little.
+targets_and_logits_swapped: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy_with_logits(x, logits, reduction="none")`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
+log_with_a_constant: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `-(x * (torch.sigmoid(logits) + 1e-8).log() + (1 - x) * (1 - torch.sigmoid(logits) + 1e-8).log())`
+    You add a small constant inside the logarithm. It caps what a wrong pixel costs, and the gradient dies there: use the
+    function that takes logits.
+logvar_as_log_std: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, 2 * logvar)`
+    In the KL you read logvar as log σ. It is log σ²: the variance is exp(logvar).
 """)
 
 
@@ -411,6 +439,10 @@ recorded: `with torch.no_grad():` → `with torch.enable_grad():`
     Autograd watches the step, and refuses. Change parameters inside `with torch.no_grad():`.
 gradients_changed: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2` → `v = beta2 * v + (1 - beta2) * g**2\n            m = g.mul_(1 - beta1).add_(beta1 * m)`
     The step is right, but the gradients in `grads` are changed in place. Leave them as they are.
+weight_decay_by_mistake: `p -= lr * m_hat` → `p -= lr * p + lr * m_hat`
+    You also subtract the parameter itself. Adam's step is lr · m̂ / (√v̂ + ε), and nothing else.
+root_of_m: `(v_hat.sqrt() + eps)` → `(v_hat + eps).sqrt().sqrt()`
+    You take the root twice. The step divides by √v̂ + ε.
 """)
 
 _memory: dict = {}
@@ -465,7 +497,7 @@ def own_counter_for_each_in_float64(params, grads, state, lr=1e-3, betas=(0.9, 0
         p.data -= torch.as_tensor(step, dtype=p.dtype)
 
 
-@adam_step.variant
+@adam_step.mistake("`torch.optim` takes the step for you. Write Adam from its formulas: this lesson has no `torch.optim`.")
 def by_the_librarys_adam(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
     if "adam" not in state:
         state["adam"] = torch.optim.Adam(list(params.values()), lr=lr, betas=betas, eps=eps)

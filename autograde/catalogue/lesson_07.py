@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from vae_helpers.data import load_mnist
 
 from . import Exercise, reference
+from .recurring import averaged_over_rows, detached, sign_reversed
 
 encoder = Exercise("Encoder")
 _CONV1 = "nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1),  # (N, 32, 14, 14)\n            nn.ReLU(),"
@@ -35,6 +36,10 @@ mu_only: `return self.mu(h), self.logvar(h)` → `return self.mu(h)`
     Return both heads: the pair (mu, logvar).
 input_flipped_sign: `self.features(x)` → `self.features(2 * x - 1)`
     The image is rescaled to [−1, 1] first. In this course images stay in [0, 1].
+kernel_of_four: `nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1)` → `nn.Conv2d(1, 32, kernel_size=4, stride=2, padding=1)`
+    Your first convolution has a kernel of 4 × 4. The table says 3 × 3: the sizes come out alike, the parameters don't.
+returns_std: `return self.mu(h), self.logvar(h)` → `return self.mu(h), (0.5 * self.logvar(h)).exp()`
+    The second result is a standard deviation. Return logvar, the head's output as it is.
 """)
 
 
@@ -84,6 +89,9 @@ no_relu_after_first_linear: `nn.Linear(latent_dim, 256),\n            nn.ReLU(),
     The ReLU after the first linear layer is missing.
 no_output_padding: `padding=1, output_padding=1),  # (N, 32, 14, 14)` → `padding=1),  # (N, 32, 14, 14)`
     The first transposed convolution makes 13 × 13, not 14 × 14: give it output_padding=1.
+kernel_of_four: `nn.ConvTranspose2d(64, 32, kernel_size=3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1)`
+    Your first transposed convolution has a kernel of 4 × 4, without output_padding. The table says 3 × 3 and
+    output_padding=1: the sizes come out alike, the parameters don't.
 """)
 
 
@@ -126,6 +134,17 @@ returns_images: `return self.decode(z), mu, logvar` → `return torch.sigmoid(se
 wrong_order: `return self.decode(z), mu, logvar` → `return mu, logvar, self.decode(z)`
     The order of the results is (logits, mu, logvar).
 detached_code: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps).detach()`
+variance_as_std: `z = reparameterize(mu, logvar, eps)` → `z = mu + logvar.exp() * (torch.randn_like(mu) if eps is None else eps)`
+    You multiply the noise by exp(logvar), which is the variance. σ is exp(½·logvar), as `reparameterize` has it.
+mean_where_no_noise_is_given: `z = reparameterize(mu, logvar, eps)` → `z = mu if eps is None else reparameterize(mu, logvar, eps)`
+    Without eps no noise is drawn at all: you decode the mean. `eps=None` means fresh noise, and training calls it so.
+mean_in_evaluation_mode: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps) if self.training else mu`
+    In evaluation mode you decode the mean. The ELBO needs a sample there as well: `forward` does the same in both modes.
+returns_the_code: `return self.decode(z), mu, logvar` → `return self.decode(z), z, logvar`
+    The second result is the sample z. The KL needs the mean: return (logits, mu, logvar).
+latent_dim_forgotten: `self.latent_dim = latent_dim` → `pass`
+    The attribute `latent_dim` is missing. `generate` asks the model how many numbers a code has: leave the line
+    `self.latent_dim = latent_dim`.
 """)
 
 
@@ -153,6 +172,7 @@ class FromScratch(nn.Module):
 class SubmodulesAsMethods(nn.Module):
     def __init__(self, latent_dim):
         super().__init__()
+        self.latent_dim = latent_dim
         self.encode = HeadsFirstAndInPlace(latent_dim)
         self.decode = SizesByOutputSize(latent_dim)
 
@@ -181,7 +201,15 @@ double_sigmoid: `F.binary_cross_entropy_with_logits(logits,` → `F.binary_cross
 unknown_likelihood_passes: `raise ValueError(f"likelihood={likelihood!r}: expected 'bernoulli' or 'gaussian'")` → `per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2`
     A `likelihood` that you don't know is treated like one that you do. Raise ValueError, or a typing error trains the
     wrong model.
+bce_of_probabilities: `F.binary_cross_entropy_with_logits(logits,` → `F.binary_cross_entropy(torch.sigmoid(logits),`
+    Right in exact arithmetic, and the commonest code there is. But float32's sigmoid is exactly 1 beyond a logit of
+    about 17, and the loss is cut off at 100 a pixel: use the function that takes logits.
+arguments_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy_with_logits(x, logits,`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
+divided_by_n: `per_pixel.flatten(1).sum(1)` → `per_pixel.flatten(1).sum(1) / len(x)`
+    You divide by the number of images. Each image keeps its own loss; the batch mean is taken in `vae_loss`.
 """)
+reconstruction_loss.recurring(detached, averaged_over_rows)
 
 
 @reconstruction_loss.mistake(
@@ -194,11 +222,29 @@ def log_of_zero(x, logits, likelihood="bernoulli"):
     return -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).flatten(1).sum(1)
 
 
-@reconstruction_loss.mistake(
-    "The sign is reversed: this is the log-likelihood. A loss is to be made small, so it is minus that."
+reconstruction_loss.recurring(
+    sign_reversed, hint="The sign is reversed: this is the log-likelihood. A loss is to be made small, so it is minus that."
 )
-def log_likelihood_not_loss(x, logits, likelihood="bernoulli"):
-    return -reference("reconstruction_loss")(x, logits, likelihood)
+
+
+@reconstruction_loss.mistake(
+    "You clamp the probability, which caps what a wrong pixel costs, and stops its gradient. Use the function that takes logits: it needs no clamp."
+)
+def clamped_probabilities(x, logits, likelihood="bernoulli"):
+    if likelihood != "bernoulli":
+        return reference("reconstruction_loss")(x, logits, likelihood)
+    p = torch.sigmoid(logits).clamp(1e-7, 1 - 1e-7)
+    return -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).flatten(1).sum(1)
+
+
+@reconstruction_loss.mistake(
+    "You add a small constant inside the logarithm, which caps what a wrong pixel costs. Use the function that takes logits: it needs no constant."
+)
+def constant_in_the_logarithm(x, logits, likelihood="bernoulli"):
+    if likelihood != "bernoulli":
+        return reference("reconstruction_loss")(x, logits, likelihood)
+    p = torch.sigmoid(logits)
+    return -(x * torch.log(p + 1e-8) + (1 - x) * torch.log(1 - p + 1e-8)).flatten(1).sum(1)
 
 
 @reconstruction_loss.variant
@@ -240,7 +286,20 @@ kl_mean_over_dimensions: `beta * gaussian_kl(mu, logvar)` → `beta * gaussian_k
     The KL is averaged over the latent dimensions. It is a sum: your β is really β / D.
 reconstruction_mean_over_pixels: `reconstruction_loss(x, logits, likelihood)` → `reconstruction_loss(x, logits, likelihood) / 784`
     The reconstruction loss is averaged over the pixels while the KL is summed: your β is really 784 times as large.
+logvar_as_log_std: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, 2 * logvar)`
+    In the KL you read logvar as log σ. It is log σ²: the variance is exp(logvar).
+beta_on_everything: `(reconstruction_loss(x, logits, likelihood) + beta * gaussian_kl(mu, logvar))` → `(beta * (reconstruction_loss(x, logits, likelihood) + gaussian_kl(mu, logvar)))`
+    `beta` weighs both terms. It belongs to the KL alone.
+reconstruction_alone: ` + beta * gaussian_kl(mu, logvar)` → ``
+    The KL is missing from the loss, so this trains an autoencoder.
+kl_alone: `reconstruction_loss(x, logits, likelihood) + ` → ``
+    The reconstruction loss is missing: with the KL alone the encoder learns to say nothing.
 """)
+vae_loss.recurring(
+    sign_reversed,
+    hint="The sign is reversed: this is the weighted ELBO, which training makes large. The loss is minus that.",
+)
+vae_loss.recurring(detached)
 
 
 @vae_loss.mistake(
@@ -273,6 +332,8 @@ reconstruct.edits("""
 no_sigmoid: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu)`
 decodes_logvar: `mu, _ =` → `_, mu =`
     You decode `logvar`. The mean is the first of the encoder's two results.
+a_random_sample: `torch.sigmoid(vae.decode(mu))` → `torch.sigmoid(vae(x)[0])`
+    `vae(x)` draws a random code, so every call gives other images. Encode, and decode the mean: vae.decode(mu).
 """)
 
 
@@ -312,6 +373,13 @@ seeded_inside: `z = torch.randn(n, vae.latent_dim, generator=generator)` → `z 
     Without a generator every call gives the same images. Draw from the global state then, and seed nothing.
 same_number_in_each_dimension: `torch.randn(n, vae.latent_dim, generator=generator)` → `torch.randn(n, 1, generator=generator).expand(-1, vae.latent_dim)`
     One number is used for all latent dimensions. They are independent: draw n × D numbers.
+narrow_codes: `vae.decode(z))` → `vae.decode(0.7 * z))`
+    You shrink the codes. Images look cleaner near 0, but these are no samples of the prior N(0, I): decode z as it was
+    drawn.
+thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+double_sigmoid: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(torch.sigmoid(vae.decode(z)))`
+    The sigmoid is applied twice: white cannot get below ½.
 """)
 
 
@@ -418,7 +486,22 @@ def _mended_step(letter: str, bug: str, hint: str) -> Exercise:
         loss = reference("vae_loss")(x, logits, mu, logvar)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        kl = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean().item()
+        return dict(kl=kl, reconstruction=loss.item() - kl)
+
+    exercise.edited(
+        "returns_nothing",
+        'return {"reconstruction": reconstruction.item(), "kl": kl.item()}',
+        "return None",
+        "The step is right, but it returns nothing. The cell that trains keeps the dict of `reconstruction` and `kl`: leave the last line.",
+    )
+
+    @exercise.mistake(
+        "The step is right. It returns the loss where the dict of `reconstruction` and `kl` was: leave the last line."
+    )
+    def returns_the_loss(vae, optimizer, x, eps):
+        step = exercise.reference(vae, optimizer, x, eps)
+        return step["reconstruction"] + step["kl"]
 
     return exercise
 
@@ -433,7 +516,10 @@ _mended_step(
     "b",
     ("kl = -0.5 *", "kl = 0.5 *"),
     "The KL still has the wrong sign: 1 + logvar − mu² − σ² is never positive, and a KL is never negative.",
-)
+).edits("""
+sign_in_the_loss_alone: `kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction + kl` → `kl = 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction - kl`
+    The step is right, and what it reports is still a negative KL. Mend the sign where the KL is computed.
+""")
 _mended_step(
     "c",
     ("(logits, x, reduction", "(torch.sigmoid(logits), x, reduction"),

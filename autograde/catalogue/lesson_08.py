@@ -32,6 +32,8 @@ all_at_once: `x.split(batch_size)` → `[x]`
     batches of at most `batch_size`.
 pieces_stacked_in_reverse: `x.split(batch_size)` → `reversed(x.split(batch_size))`
     The codes are not in the order of the images.
+a_pair_for_each_batch: `vae.encode(batch)[0] for` → `torch.cat(vae.encode(batch), dim=1) for`
+    You join mu and logvar side by side, (N, 2D). The code is mu alone, the first of the encoder's two results.
 """)
 
 
@@ -50,6 +52,14 @@ def sampled_codes(vae, x, batch_size=1000):
         pairs = [vae.encode(batch) for batch in x.split(batch_size)]
     vae.train(training)
     return torch.cat([mu + (0.5 * logvar).exp() * torch.randn_like(mu) for mu, logvar in pairs])
+
+
+@encode_dataset.mistake(
+    "The codes come from `torch.inference_mode()`, and no later gradient can pass what was made there. Use `torch.no_grad()`."
+)
+def under_inference_mode(vae, x, batch_size=1000):
+    with torch.inference_mode():
+        return reference("encode_dataset")(vae, x, batch_size)
 
 
 @encode_dataset.variant
@@ -113,6 +123,15 @@ cdf_for_its_inverse: `.icdf(middles)` → `.cdf(middles)`
 equal_distances: `Normal(0.0, 1.0).icdf(middles)` → `6 * middles - 3`
     Your places lie at equal distances, so that those far out stand for almost nothing. Space them by Φ⁻¹, and each
     stands for the same share of the prior.
+quantiles_of_zero_and_one: `middles = (torch.arange(n) + 0.5) / n` → `middles = torch.linspace(0, 1, n) if n > 1 else torch.tensor([0.5])`
+    Your shares begin at 0 and end at 1, whose quantiles are −∞ and ∞. Each place stands for a share of 1/n: take the
+    middles, (i + ½)/n.
+thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+mirrored: `quantiles.flip(0), quantiles, indexing` → `quantiles.flip(0), quantiles.flip(0), indexing`
+    Left and right are exchanged: z1 grows to the right. Only z2 runs downwards from its largest value.
+column_by_column: `torch.stack([z1.flatten(), z2.flatten()], dim=1)` → `torch.stack([z1.T.flatten(), z2.T.flatten()], dim=1)`
+    The images come column by column. The top row comes first, from left to right, and then the next.
 """)
 
 
@@ -283,6 +302,8 @@ straight_line: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / 
 half_angle: `torch.arccos(cosine.clamp(-1, 1))` → `torch.arccos(cosine.clamp(-1, 1)) / 2`
     The angle is halved. (In quaternions, where slerp comes from, half angles turn up; here Ω is the whole angle between
     the vectors.)
+degrees: `angle = torch.arccos(cosine.clamp(-1, 1))` → `angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))`
+    You turn the angle into degrees. torch.sin takes radians.
 """)
 
 
@@ -333,6 +354,15 @@ def slerp_with_the_usual_threshold(z0, z1, t):
     return (1 - t).mul(theta).sin() / theta.sin() * z0 + t.mul(theta).sin() / theta.sin() * z1
 
 
+@slerp.mistake(
+    "You take the straight line for angles that are not that small. Only where sin Ω is nearly 0 (Ω below 1e-4 or so) are the two the same."
+)
+def straight_below_a_radian(z0, z1, t):
+    omega = torch.acos((z0 @ z1 / z0.norm() / z1.norm()).clamp(-1, 1))
+    straight = torch.outer(1 - t, z0) + torch.outer(t, z1)
+    return straight if omega < 1.0 else reference("slerp")(z0, z1, t)
+
+
 @slerp.variant
 def slerp_in_numpy(z0, z1, t):
     a, b = z0.double().numpy(), z1.double().numpy()
@@ -381,6 +411,10 @@ last_end_missing: `torch.linspace(0, 1, steps)` → `torch.arange(steps) / steps
     Your t stops before 1, so x1 is never reached. torch.linspace(0, 1, steps) has both ends in it.
 both_ends_missing: `torch.linspace(0, 1, steps)` → `torch.linspace(0, 1, steps + 2)[1:-1]`
     Both ends are missing: the first image is the reconstruction of x0 itself, the last that of x1.
+samples_for_means: `z = path(mu[0], mu[1],` → `mu = mu + (0.5 * _).exp() * torch.randn_like(mu)\n    z = path(mu[0], mu[1],`
+    You walk between two random samples, so every call gives other images. The code of an image is the mean, mu.
+always_straight: `path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `slerp(mu[0], mu[1], torch.linspace(0, 1, steps))`
+    You always take slerp. The argument `path` says which way to go: call it.
 """)
 
 
@@ -485,6 +519,10 @@ against_all: `mu[labels == source]` → `mu`
     You subtract the mean of all codes. The vector begins at the mean of `source`.
 against_all_others: `mu[labels == source]` → `mu[labels != target]`
     You subtract the mean of everything that is not target. There may be other labels: only those of `source` count.
+halved: `return mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `return (mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)) / 2`
+    You go half of the way. The whole way leads from one mean to the other: their difference.
+medians: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target].median(dim=0).values - mu[labels == source].median(dim=0).values`
+    You take medians. The way leads from mean to mean.
 """)
 
 
@@ -550,6 +588,10 @@ distance_from_the_start: `images[1:] - images[:-1]` → `images[1:] - images[:1]
     You measure how far each image is from the first. A step is from one image to the next.
 round_trip: `images[1:] - images[:-1]` → `images - images.roll(1, 0)`
     The step from the last image back to the first is in it too (roll goes round). A path of T images has T − 1 steps.
+mean_over_images: `steps.max() / steps.mean()` → `steps.max() / (steps.sum() / len(images))`
+    You divide by the number of images. T images have T − 1 steps between them: take steps.mean().
+median_for_mean: `steps.mean()` → `steps.median()`
+    You divide by the median step. The mean is asked for: then the result lies between 1 and T − 1.
 """)
 
 

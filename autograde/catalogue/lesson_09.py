@@ -60,6 +60,11 @@ def smooth_step(step, warmup_steps):
     return t * t * (3 - 2 * t)
 
 
+@linear_beta.mistake("β is asked for as a Python float: it goes into products and labels as it is.")
+def linear_beta_as_a_tensor(step, warmup_steps):
+    return torch.tensor(reference("linear_beta")(step, warmup_steps))
+
+
 @linear_beta.variant
 def by_numpy(step, warmup_steps):
     with np.errstate(all="ignore"):
@@ -108,6 +113,8 @@ waits_first: `min(1.0, done / ramp)` → `max(0.0, (done - (1 - ramp)) / ramp)`
 triangle: `min(1.0, done / ramp)` → `min(1.0, done / ramp, 2 - done / ramp)`
     Your β comes down again within the period. After the ramp it stays at 1, and at the next period it starts at 0 at
     once.
+ramp_in_whole_steps: `done = (step % period) / period\n    return min(1.0, done / ramp)` → `return min(1.0, (step % period) / max(1, int(period * ramp)))`
+    You round the length of the ramp to whole steps. β is a share of the cycle divided by `ramp`: nothing needs rounding.
 """)
 
 
@@ -165,6 +172,9 @@ detached: `kl.mean()` → `kl.mean().detach()`
     The value is right, but no gradient comes back, above the floor neither. Leave out .item(), .detach() and no_grad.
 not_reduced: `kl.mean()` → `kl`
     You return a number for each image. First the mean over the batch, then the maximum: a scalar.
+distance_from_the_floor: `kl.mean().clamp(min=floor)` → `(kl.mean() - floor).abs() + floor`
+    |KL − λ| + λ pushes the KL up to the floor from below. Free bits leave it alone there: the larger of the two, with no
+    gradient below.
 """)
 
 
@@ -231,6 +241,9 @@ detached: `kl_per_dim.mean(0)` → `kl_per_dim.detach().mean(0)`
     no_grad.
 not_summed: `.clamp(min=floor).sum()` → `.clamp(min=floor)`
     You return a number for each dimension. Sum them: a scalar.
+distance_from_the_floor: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `((kl_per_dim.mean(0) - floor).abs() + floor).sum()`
+    |KL − λ| + λ pushes each KL up to the floor from below. Free bits leave it alone there: the larger of the two, with
+    no gradient below.
 """)
 
 
@@ -311,6 +324,11 @@ one_mean_for_all: `mu.var(dim=0)` → `(mu - mu.mean()).square().mean(0)`
 """)
 
 
+@active_units.mistake("The count is right, but it is a tensor. A Python int is asked for: int(…).")
+def active_units_as_a_tensor(mu, threshold=0.01):
+    return torch.tensor(reference("active_units")(mu, threshold))
+
+
 @active_units.variant
 def by_numpy(mu, threshold=0.01):
     return np.count_nonzero(np.var(mu.detach().numpy().astype(np.float64), axis=0) > threshold)
@@ -318,7 +336,7 @@ def by_numpy(mu, threshold=0.01):
 
 @active_units.variant
 def by_covariance(mu, threshold=0.01):
-    return torch.cov(mu.double().T).reshape(mu.shape[1], mu.shape[1]).diagonal().gt(threshold).sum()
+    return torch.cov(mu.double().T).reshape(mu.shape[1], mu.shape[1]).diagonal().gt(threshold).sum().item()
 
 
 @active_units.variant
@@ -357,6 +375,9 @@ sign: `(own - aggregate)` → `(aggregate - own)`
     The sign is the wrong way round: log q(z | x), the larger one, minus the log of the mean.
 aggregate_missing: `(own - aggregate)` → `own`
     You return the mean of log q(zₙ | xₙ) alone. Subtract the log of the aggregate posterior at the same z.
+exp_before_log: `log_q.logsumexp(dim=1)` → `log_q.exp().sum(dim=1).log()`
+    You exponentiate the log densities as they stand. Far from every posterior they underflow to 0, and log 0 is −∞: use
+    logsumexp.
 """)
 
 
@@ -403,6 +424,13 @@ def own_left_out(mu, logvar, z):
 def against_the_prior(mu, logvar, z):
     own = Normal(mu, (0.5 * logvar).exp()).log_prob(z).sum(1)
     return (own - Normal(0.0, 1.0).log_prob(z).sum(1)).mean()
+
+
+@mutual_information.mistake(
+    "This is the KL of the posteriors to the prior. Of it, mutual information is the part that tells images apart: log q(z|x) minus the log of the average posterior."
+)
+def kl_to_the_prior(mu, logvar, z):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
 
 
 @mutual_information.variant
@@ -469,10 +497,15 @@ def until_the_first_below(eigenvalues, sigma2):
     return count
 
 
+@predict_active_dims.mistake("The count is right, but it is a tensor. A Python int is asked for: int(…).")
+def predict_active_dims_as_a_tensor(eigenvalues, sigma2):
+    return torch.tensor(reference("predict_active_dims")(eigenvalues, sigma2))
+
+
 @predict_active_dims.variant
 def by_the_weights(eigenvalues, sigma2):
     squared_lengths = (eigenvalues - sigma2).clamp(min=0)
-    return torch.count_nonzero(squared_lengths)
+    return int(torch.count_nonzero(squared_lengths))
 
 
 @predict_active_dims.variant

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from . import Exercise, reference
+from .recurring import detached, in_bits, sign_reversed
 
 # --- beta_vae_loss ------------------------------------------------------------------------------------------------------------
 
@@ -29,7 +30,10 @@ wrong_sign: `recon + beta * kl` → `recon - beta * kl`
     Your loss falls when the KL grows. Both terms are costs, and add up.
 mean_of_one_term: `(recon + beta * kl).mean()` → `recon.mean() + beta * kl.sum()`
     You take the mean of one term and the sum of the other. Then the real weight of the KL is β times the batch size.
+beta_minus_one: `recon + beta * kl` → `recon + (beta - 1) * kl`
+    You weigh the KL with β − 1. That is the weight of the total correlation in the β-TCVAE; here the KL has weight β.
 """)
+beta_vae_loss.recurring(detached)
 
 
 @beta_vae_loss.variant
@@ -77,7 +81,10 @@ sum_of_the_reconstruction: `recon.mean()` → `recon.sum()`
     The reconstruction is summed over the batch. Take its mean, as for the KL.
 gamma_on_everything: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `gamma * (recon.mean() + (kl.mean() - capacity).abs())`
     γ multiplies the reconstruction, too. It belongs to the distance from the capacity alone.
+kl_added_too: `recon.mean() + gamma` → `recon.mean() + kl.mean() + gamma`
+    The KL itself is in your loss, too. The capacity takes its place: only the distance from C is paid for.
 """)
+capacity_loss.recurring(detached)
 
 
 @capacity_loss.variant
@@ -132,6 +139,7 @@ squared_error: `reconstruction_loss(x, logits).mean()` → `0.5 * (x - logits.si
     Your distortion is half the squared error, which belongs to Gaussian pixels. Here pixels are coins: binary
     cross-entropy.
 """)
+rate_distortion.recurring(in_bits)
 
 
 @rate_distortion.mistake(
@@ -208,6 +216,8 @@ counted_from_one: `.clamp(0, bins - 1)` → `.clamp(0, bins - 1) + 1`
     Your bins are counted from 1. They are counted from 0.
 always_twenty: `(high - low) / bins` → `(high - low) / 20`
     You always cut into 20 pieces. 20 is only what `bins` is where nobody says otherwise.
+floating_point: `.floor().long()` → `.floor()`
+    The bins are right, and they are floating-point numbers. They will be places in a table: end with .long(), int64.
 """)
 
 
@@ -233,6 +243,11 @@ def constant_divided_by_zero(codes, bins=20):
     low, high = codes.amin(0), codes.amax(0)
     place = (codes - low) / (high - low) * bins
     return torch.where(place.isnan(), -(2**40), place.nan_to_num().floor().long().clamp(max=bins - 1))
+
+
+@discretize.mistake("The numbers are right, but not int64: index and count with `.long()`, which other functions ask for.")
+def thirty_two_bits(codes, bins=20):
+    return reference("discretize")(codes, bins).int()
 
 
 @discretize.variant
@@ -295,6 +310,7 @@ other_bins: `discretize(codes)` → `discretize(codes, 10)`
 divided_by_the_entropy: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(joint[seen] * (joint[seen] / independent[seen]).log()).sum() / max(1e-12, -torch.xlogy(joint.sum(0), joint.sum(0)).sum())`
     You divide by the entropy of the factor here already. That comes in the next exercise; this matrix is in nats.
 """)
+mutual_information_matrix.recurring(sign_reversed, hint="The sign is reversed. Mutual information is never negative.")
 
 
 @mutual_information_matrix.mistake(
@@ -463,6 +479,7 @@ log_n_forgotten: `(torch.logsumexp(log_q, dim=1) - math.log(n)).sum(1)` → `tor
     Each of the D marginals is an average over the N components, too: − log N belongs into each. It is off by a constant,
     D · log N.
 """)
+total_correlation.recurring(detached, in_bits)
 total_correlation.edited(
     "log_n_nowhere",
     f"joint = {_JOINT}  # (N,)\n    marginals = {_MARGINALS}",
@@ -481,8 +498,8 @@ summed_over_the_batch: `(joint - marginals).mean()` → `(joint - marginals).sum
 overflow: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `torch.log(log_q.sum(2).exp().mean(1))`
     exp of a log density in many dimensions is 0 in float32, and its logarithm −∞. Use logsumexp, which never forms it.
 own_component_alone: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `log_q.sum(2).diagonal()`
-    Your joint density is that of the sample's own component, q(z | x). The aggregate q(z) averages over all N
-    components. This is the index-code mutual information and the total correlation together.
+    Your joint density is that of the sample's own component, q(z | x). Total correlation asks about the aggregate q(z),
+    the average over all N components: logsumexp over them, minus log N.
 """)
 
 
@@ -541,7 +558,10 @@ sum_over_the_batch: `(recon + kl).mean()` → `(recon + kl).sum()`
 tc_for_the_kl: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta * tc`
     Only reconstruction and total correlation are left. The KL's other two parts still count once: keep the KL, and add β
     − 1 times tc.
+beta_on_both: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + beta * kl).mean() + (beta - 1) * tc`
+    β weighs the KL as well as the total correlation. The KL keeps weight 1: its total correlation gets β − 1 on top.
 """)
+tcvae_loss.recurring(detached)
 
 
 @tcvae_loss.variant

@@ -7,6 +7,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from . import Exercise, reference
+from .recurring import detached, logvar_as_log_std
 
 
 def given(name: str):
@@ -187,6 +188,8 @@ wrong_order: `return self.decode(z, y), mu, logvar` → `return mu, logvar, self
 detached_code: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps).detach()`
 forward_decodes_label_0: `return self.decode(z, y), mu, logvar` → `return self.decode(z, torch.zeros_like(y)), mu, logvar`
     `encode` and `decode` are right, and `forward` decodes with another label than it encodes with. Both get y.
+decode_gives_images: `return self.decoder(condition_latent(z, y, self.n_classes))` → `return torch.sigmoid(self.decoder(condition_latent(z, y, self.n_classes)))`
+    `decode` returns images, with the sigmoid applied. Return the decoder's logits as they are.
 """)
 
 
@@ -291,6 +294,17 @@ summed_over_batch: `gaussian_kl(mu, logvar).mean()` → `gaussian_kl(mu, logvar)
 double_sigmoid: `logits, mu, logvar = cvae(x, y, eps)` → `logits, mu, logvar = cvae(x, y, eps)\n    logits = logits.sigmoid()`
     The sigmoid is applied twice: the model gives logits, and binary_cross_entropy_with_logits applies a sigmoid of its
     own.
+squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `(x - torch.sigmoid(logits)) ** 2`
+    This is the squared error. The decoder's pixels are Bernoulli: minus their log-likelihood is the binary
+    cross-entropy.
+cost_of_the_label: `"loss": reconstruction + beta * kl` → `"loss": reconstruction + beta * kl + torch.tensor(10.0).log()`
+    You add ln 10 for the label. log p(x|y) takes the label as known: nobody pays for it here.
+another_key: `"reconstruction": reconstruction, "kl"` → `"recon": reconstruction, "kl"`
+    The dictionary's keys are "loss", "reconstruction" and "kl": what comes after looks them up by these names.
+targets_and_logits_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy_with_logits(x, logits,`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
+mean_of_the_mean: `gaussian_kl(mu, logvar).mean()` → `gaussian_kl(mu, logvar).mean() / mu.shape[1]`
+    The KL is averaged over the latent dimensions. It is a sum: your β is really β / D.
 """)
 
 
@@ -353,6 +367,10 @@ sorted_labels: `cvae.decode(z, y)` → `cvae.decode(z, y.sort().values)`
     The images do not come in the order of the labels in y.
 mode_changed: `return torch.sigmoid(cvae.decode(z, y))` → `cvae.eval()\n    return torch.sigmoid(cvae.decode(z, y))`
     A model that came in training mode is left in evaluation mode. Leave it as you found it.
+drawn_pixels: `torch.sigmoid(cvae.decode(z, y))` → `torch.bernoulli(torch.sigmoid(cvae.decode(z, y)), generator=generator)`
+    You draw each pixel, which adds noise that belongs to no digit. Show the probabilities: the sigmoid of the logits.
+thresholded: `torch.sigmoid(cvae.decode(z, y))` → `(cvae.decode(z, y) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
 """)
 
 
@@ -393,6 +411,8 @@ decodes_logvar: `mu, _ =` → `_, mu =`
     You decode `logvar`. The mean is the first of the encoder's two results.
 mode_changed: `return torch.sigmoid(cvae.decode(mu, target))` → `cvae.eval()\n    return torch.sigmoid(cvae.decode(mu, target))`
     A model that came in training mode is left in evaluation mode. Leave it as you found it.
+thresholded: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).round()`
+    You round the images to black and white. Keep the grey values: they are the model's probabilities.
 """)
 
 
@@ -453,7 +473,13 @@ no_batch_mean: `.mean()` → ``
     The batch mean is missing: the loss is one number.
 no_kl: ` + gaussian_kl(mu, logvar)` → ``
     The KL is missing.
+lower_right: `missing[:, :, 14:, :14] = 0` → `missing[:, :, 14:, 14:] = 0`
+    You leave out the lower *right* quadrant. Known is the lower left: rows from 14 on, columns up to 14.
+logits_zeroed: `(per_pixel * missing)` → `F.binary_cross_entropy_with_logits(logits * missing, x, reduction="none")`
+    A logit of 0 is a probability of ½, and costs ln 2 a pixel. Leave the known pixels out of the sum: multiply their
+    loss by 0.
 """)
+quadrant_loss.recurring(detached, logvar_as_log_std("logvar"))
 
 
 @quadrant_loss.variant
@@ -493,6 +519,11 @@ generator_ignored: `, generator=generator)` → `)`
     `generator` is not used, so nobody can repeat your draw. Hand it on to `torch.randn`.
 images_first: `return images` → `return images.transpose(0, 1)`
     The result is (N, n, 1, 28, 28). Samples lead in this course: (n, N, 1, 28, 28).
+repeat_interleave: `lower_left(x).repeat(n, 1, 1, 1)` → `lower_left(x).repeat_interleave(n, 0)`
+    repeat_interleave gives each image n times in a row, and view(n, N, …) wants all images for the first draw, then all
+    for the second: use repeat.
+quadrant_not_known: `lower_left(x).repeat(n, 1, 1, 1)` → `torch.zeros_like(x).repeat(n, 1, 1, 1)`
+    The model is not told the quadrant that it should continue. Condition on lower_left(x).
 """)
 
 

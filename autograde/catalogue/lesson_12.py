@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Categorical
 
 from . import Exercise, reference
+from .recurring import detached, in_bits
 
 # --- nearest_codes ------------------------------------------------------------------------------------------------------------
 
@@ -236,6 +237,14 @@ loss_arguments_swapped: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(
 lookup_channels_last: `return self.codebook[indices].permute(0, 3, 1, 2)` → `return self.codebook[indices].reshape(len(indices), -1, *indices.shape[1:])`
     `lookup` reshapes where it should permute: self.codebook[indices] is (N, H, W, D), and the channels move with
     .permute(0, 3, 1, 2).
+rows_and_columns_swapped: `.permute(0, 3, 1, 2)` → `.permute(0, 3, 2, 1)`
+    `lookup` swaps the rows and the columns: permute(0, 3, 2, 1). The codes come first, then rows, then columns:
+    permute(0, 3, 1, 2).
+loss_summed_over_places: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]) * height * width`
+    The loss is summed over the places of an image. `vq_loss` averages over all vectors, and that is the loss as it is.
+loss_averaged_over_numbers: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]) / dim`
+    The loss is averaged over the numbers of a vector as well, as F.mse_loss does. A squared distance is a sum over them:
+    take `vq_loss`.
 """)
 
 
@@ -302,6 +311,9 @@ mean_for_the_sum: `-torch.special.xlogy(shares, shares).sum()` → `-torch.speci
     An entropy is a sum over the codes, not a mean.
 share_of_the_codebook: `return entropy.exp()` → `return entropy.exp() / n_codes`
     You divide by the number of codes. The perplexity is itself a number of codes, from 1 to n_codes.
+bits_to_the_e: `entropy.exp()` → `(entropy / torch.tensor(2.0).log()).exp()`
+    Your entropy is in bits, and you raise e to it. The base is the same in both: natural logarithm and exp, or log2 and
+    2 to the power.
 """)
 
 
@@ -361,6 +373,9 @@ old_counts_in_the_quotient: `counts = decay * counts + (1 - decay) * assigned.su
     The counts are not updated. Both averages take the new batch in: counts and sums.
 sums_not_updated: `sums = decay * sums + (1 - decay) * assigned.T @ z` → `sums = decay * sums`
     The sums decay, but the vectors of this batch are not added to them.
+only_codes_of_the_batch: `torch.where(counts[:, None] > 0` → `torch.where(assigned.sum(0)[:, None] > 0`
+    Only the codes that this batch uses are moved. A code with a count above 0 is always sums / counts, whether it was
+    used this time or not.
 """)
 
 
@@ -454,6 +469,8 @@ column_by_column: `return mask` → `return mask.T`
     stands to its left.
 unknown_kind_passes: `raise ValueError(f"kind={kind!r}: expected 'A' or 'B'")` → `pass`
     A `kind` that you don't know is treated like one that you do. Raise ValueError.
+part_of_a_text: `kind not in ("A", "B")` → `kind not in "AB"`
+    `in "AB"` asks whether `kind` is a part of that text, and "AB" and "" are parts of it. Ask in ("A", "B").
 """)
 
 
@@ -516,9 +533,7 @@ not_normalised: `logits.log_softmax(dim=1)` → `logits`
 """)
 
 
-@code_length.mistake("This is in bits. Here all lengths are in nats: use the natural logarithm.")
-def in_bits(logits, indices):
-    return reference("code_length")(logits, indices) / math.log(2)
+code_length.recurring(in_bits, detached)
 
 
 @code_length.mistake(
@@ -559,6 +574,10 @@ generator_ignored: `, generator=generator)` → `)`
     `generator` is not used, so nobody can repeat your draw. Hand it on to torch.multinomial.
 labels_not_passed_on: `prior(indices, labels)` → `prior(indices, torch.zeros_like(labels))`
     The labels do not reach the prior: it is asked for the same digit every time.
+softmax_over_the_batch: `.softmax(dim=1)` → `.softmax(dim=0)`
+    Your softmax runs over the images, dim 0. The probabilities of one image's K codes add up to 1: dim 1.
+one_draw_for_all: `torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `torch.multinomial(probabilities[:1], 1, generator=generator)[:, 0]`
+    All images get the code that was drawn for the first one. Draw one for each row of the probabilities.
 """)
 
 

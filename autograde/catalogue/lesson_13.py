@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.distributions import Bernoulli, Independent, Normal
 
 from . import Exercise, reference
+from .recurring import detached, in_bits, own_noise, sign_reversed
 
 predict_more_samples = Exercise("predict_more_samples")
 predict_more_samples.wrong_choices("""
@@ -100,6 +101,10 @@ samples_detached: `z = mu + std * eps  # (K, N, D)` → `z = (mu + std * eps).de
     The values are right, but z is cut off from the encoder, so that part of its gradient is lost. Leave z in the graph.
 without_gradient: `return log_likelihood + log_prior - log_q` → `return (log_likelihood + log_prior - log_q).detach()`
     The values are right, but no gradient flows: something is detached or under no_grad. Training needs it.
+posterior_detached: `mu, logvar = vae.encode(x)` → `mu, logvar = (part.detach() for part in vae.encode(x))`
+    The values are right, but mu and logvar are cut off from the encoder, so that it learns nothing. Detach neither.
+prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
+    You evaluate the prior at eps. p(z) is the density of the sample itself: z = mu + σ·eps.
 """)
 
 
@@ -127,9 +132,7 @@ def transposed(vae, x, eps):
     return reference("log_weights")(vae, x, eps).T
 
 
-@log_weights.mistake("You draw noise of your own. Use the eps that is handed in: it has one row for each sample.")
-def own_noise(vae, x, eps):
-    return reference("log_weights")(vae, x, torch.randn_like(eps))
+log_weights.recurring(own_noise("eps"))
 
 
 @log_weights.mistake(
@@ -198,6 +201,10 @@ def repeated_images_in_double(vae, x, eps):
 # --- iwae_bound ---------------------------------------------------------------------------------------------------------------
 
 iwae_bound = Exercise("iwae_bound")
+iwae_bound.recurring(
+    sign_reversed, hint="The sign is reversed: this is a loss. Asked for is the bound itself, which lies below log p(x)."
+)
+iwae_bound.recurring(in_bits, detached)
 
 
 @iwae_bound.mistake(
@@ -264,11 +271,6 @@ def clamped(log_weights):
     return log_weights.clamp(-80, 80).exp().mean(0).log()
 
 
-@iwae_bound.mistake("The values are right, but no gradient flows back to the log weights. Don't detach, nor leave PyTorch.")
-def detached(log_weights):
-    return (log_weights.logsumexp(0) - math.log(len(log_weights))).detach()
-
-
 @iwae_bound.mistake(
     "This is the average of the log weights, weighted by themselves. The bound is the log of their plain mean."
 )
@@ -308,6 +310,7 @@ def column_by_column(log_weights):
 # --- combine_bounds -----------------------------------------------------------------------------------------------------------
 
 combine_bounds = Exercise("combine_bounds")
+combine_bounds.recurring(in_bits)
 
 
 @combine_bounds.mistake(
@@ -427,9 +430,7 @@ def generator_ignored(x, generator=None):
     return torch.bernoulli(x)
 
 
-@binarize.mistake(
-    "You compare with the same seed each time, so that every call draws the same. Then it is fixed, not dynamic."
-)
+@binarize.mistake("You draw with the same seed each time, so that every call gives the same. Then it is fixed, not dynamic.")
 def same_every_time(x, generator=None):
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     return (torch.rand(x.shape, generator=generator) < x).float()
@@ -533,6 +534,13 @@ def axes_swapped(log_weights):
     return -reference("iwae_bound")(log_weights.T).mean()
 
 
+@iwae_loss.mistake(
+    "The shares of the weights are not detached, so their gradient is counted, too. Only the log of the mean weight is asked for: autograd makes the shares by itself."
+)
+def surrogate_with_live_weights(log_weights):
+    return -(log_weights.softmax(0) * log_weights).sum(0).mean()
+
+
 @iwae_loss.variant
 def in_one_line(log_weights):
     return (math.log(log_weights.shape[0]) - torch.logsumexp(log_weights, 0)).mean()
@@ -578,6 +586,7 @@ summed_over_images: `return -(weights * log_w).sum(dim=0).mean()` → `return -(
 mean_over_samples: `return -(weights * log_w).sum(dim=0).mean()` → `return -(weights * log_w).mean()`
     You average over the samples. The normalised weights add up to 1 already: sum over k, average over n.
 """)
+doubly_reparameterized_loss.recurring(own_noise("eps"), detached)
 
 
 @doubly_reparameterized_loss.mistake(
@@ -653,6 +662,7 @@ log_forgotten: `uniforms[t - 1].log() < log_ratio` → `uniforms[t - 1] < log_ra
 prior_tempered_too: `betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)` → `betas[t] * (proposed - current + prior.log_prob(proposal) - prior.log_prob(z))`
     The prior has the power 1 in every f_t; only the likelihood has the power β_t.
 """)
+annealed_importance_sampling.recurring(own_noise("noise"))
 
 
 @annealed_importance_sampling.mistake(

@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
 from . import Exercise, reference
+from .recurring import detached, in_bits, own_noise, sign_reversed
 
 
 def _like(values, x):
@@ -100,7 +101,10 @@ summed_over_rows: `return log_p - log_q` → `return (log_p - log_q).sum()`
     The rows are summed. Each keeps a number of its own: (N,).
 averaged_over_rows: `return log_p - log_q` → `return (log_p - log_q).mean()`
     The rows are averaged. Each keeps a number of its own: (N,).
+log_variance_of_one: `log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))` → `log_normal(z2, torch.zeros_like(z2), torch.ones_like(z2))`
+    You give the prior of z2 a log-variance of 1. Its variance is 1, whose logarithm is 0.
 """)
+hierarchical_elbo.recurring(detached)
 
 
 @hierarchical_elbo.mistake(
@@ -137,6 +141,13 @@ def _log_weight(model, x, z1, z2, q1, q2):
     return (
         model.log_likelihood(x, z1) + log_density(z1, *model.decode2(z2)) - 0.5 * (z2**2 + math.log(2 * math.pi)).sum(1) - up
     )
+
+
+@hierarchical_elbo.mistake(
+    "You draw noise of your own. Use eps1 and eps2 as they are given: the caller decides on the noise."
+)
+def own_noise_in_both_layers(model, x, eps1, eps2):
+    return reference("hierarchical_elbo")(model, x, torch.randn_like(eps1), torch.randn_like(eps2))
 
 
 @hierarchical_elbo.variant
@@ -197,6 +208,9 @@ one_step_only: `alpha_bar[t]` → `(alpha_bar[t] / alpha_bar[(t - 1).clamp(min=0
     You use α_t, the factor of one step. From x0 to x_t there are t steps, and their product is alpha_bar[t].
 index_off_by_one: `alpha_bar[t]` → `alpha_bar[t - 1]`
     The index is off by one. alpha_bar[0] = 1 is in front, so ᾱ_t is alpha_bar[t].
+column_meets_the_rows_of_pixels: `alpha_bar[t].view(-1, *[1] * (x0.ndim - 1))` → `alpha_bar[t][:, None]`
+    `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: add as many ones as
+    x0 has, or the row of an image meets another row's step.
 """)
 
 
@@ -213,9 +227,10 @@ def one_t_for_all(x0, t, alpha_bar, eps):
     return reference("q_sample")(x0, t[:1].expand(len(x0)), alpha_bar, eps)
 
 
-@q_sample.mistake("You draw noise of your own. Use the eps that is given, so that the loss can ask the model for it.")
-def own_noise(x0, t, alpha_bar, eps):
-    return reference("q_sample")(x0, t, alpha_bar, torch.randn_like(x0))
+q_sample.recurring(
+    own_noise("eps"),
+    hint="You draw noise of your own. Use the eps that is given, so that the loss can ask the model for it.",
+)
 
 
 @q_sample.mistake(
@@ -275,6 +290,8 @@ alpha_bar_for_alpha: `(now / before).sqrt() * (1 - before)` → `now.sqrt() * (1
     In the weight of x_t stands √ᾱ_t, with a bar. It is the α of this one step, ᾱ_t/ᾱ_{t−1}.
 index_off_by_one: `alpha_bar[t], alpha_bar[t - 1]` → `alpha_bar[(t + 1).clamp(max=len(alpha_bar) - 1)], alpha_bar[t]`
     The indices are off by one: ᾱ_t is alpha_bar[t], and ᾱ_{t−1} is alpha_bar[t - 1].
+column_meets_the_rows_of_pixels: `rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt` → `of_x0[:, None] * x0 + of_xt[:, None] * xt`
+    `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: use `rows`.
 """)
 
 
@@ -350,7 +367,10 @@ not_divided: ` / rows(alpha.sqrt(), xt)` → ``
     The division by √α_t is missing: the step forward shrank x, and the way back undoes that.
 model_told_the_step_before: `model(xt, t)` → `model(xt, t - 1)`
     The model is told t − 1. It is asked for the noise in x_t, so it must be told t.
+column_meets_the_rows_of_pixels: `(xt - rows(beta / (1 - now).sqrt(), xt) * model(xt, t)) / rows(alpha.sqrt(), xt)` → `(xt - (beta / (1 - now).sqrt())[:, None] * model(xt, t)) / alpha.sqrt()[:, None]`
+    `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: use `rows`.
 """)
+ancestral_step.recurring(own_noise("eps"))
 
 
 @ancestral_step.mistake(
@@ -429,6 +449,7 @@ only_the_sample: `torch.stack(chain[::-1])` → `chain[-1]`
 without_noise: `noise[step - 1])` → `torch.zeros_like(noise[0]))`
     No step adds noise, so that only the start is random. The step to x_{t−1} uses noise[t - 1].
 """)
+sample_chain.recurring(own_noise("noise"))
 
 
 @sample_chain.mistake("The steps run forwards, t = 1, ..., T. Sampling begins at T and ends at 1.")
@@ -493,6 +514,7 @@ not_squared: `.square()` → `.abs()`
 summed_over_rows: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).sum()`
     The rows are summed. Each keeps a number of its own: (N,).
 """)
+step_kl.recurring(sign_reversed, hint="The sign is reversed. A KL divergence is never negative.")
 
 
 @step_kl.mistake(
@@ -568,7 +590,16 @@ last_step_missing: `range(2, len(alpha_bar))` → `range(2, len(alpha_bar) - 1)`
     The step t = T is missing. T is len(alpha_bar) − 1, and range leaves out its end.
 negative: `return elbo - 0.5 * (last` → `return -elbo + 0.5 * (last`
     This is the negative ELBO, a loss. Return the bound itself.
+first_step_counted_twice: `range(2, len(alpha_bar))` → `range(1, len(alpha_bar))`
+    The steps' KLs begin at t = 2. At t = 1 there is no KL: that step is the reconstruction, and its weight would be
+    infinite.
+beta_as_deviation: `(2 * beta1)` → `(2 * beta1**2)`
+    You square β₁ in the reconstruction. It is the variance already: divide by 2·β₁.
+noise_of_the_step_before: `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step]), t)\n        elbo = elbo - step_kl(noise[step],` → `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step - 1]), t)\n        elbo = elbo - step_kl(noise[step - 1],`
+    The noise in x_t is noise[t]; you take noise[t − 1]. (In `sample_chain` noise[t − 1] goes into the step to x_{t−1};
+    here noise[t] is all the noise in x_t.)
 """)
+diffusion_elbo.recurring(own_noise("noise"), in_bits)
 
 
 @diffusion_elbo.mistake("You average over the steps. The bound adds up one KL for each of them.")
@@ -649,6 +680,7 @@ with_a_half: `return (eps` → `return 0.5 * (eps`
 noise_added_to_the_data: `q_sample(x0, t, alpha_bar, eps)` → `x0 + eps`
     x_t is x0 + eps, whatever t is. Make it with q_sample.
 """)
+noise_prediction_loss.recurring(own_noise("eps"))
 
 
 @noise_prediction_loss.mistake("The model's answer is cut off (no_grad, detach, .item() or .data), so that it can't learn.")

@@ -1,8 +1,8 @@
 """Mistakes that many exercises share, each written once: an entry of the catalogue applies them by name.
 
-gaussian_kl.recurring(in_bits, detached, log_std("logvar"))             # made of the right answer
-gaussian_kl.recurring(detached, hint="…")                               # … where another hint teaches better
-reconstruct.edits("no_sigmoid: `torch.sigmoid(mean)` → `mean`")         # an edit of the lesson, with the hint from `HINTS`
+gaussian_kl.recurring(in_bits, detached, logvar_as_log_std("logvar"))  # made of the right answer
+gaussian_kl.recurring(detached, hint="…")  # … where another hint teaches better
+reconstruct.edits("no_sigmoid: `torch.sigmoid(mean)` → `mean`")  # an edit of the lesson, with the hint from `HINTS`
 """
 
 import inspect
@@ -117,13 +117,14 @@ def own_noise(noise):
 
 
 @_argument("You read `{name}` as log σ. It is log σ²: the variance is exp({name}), and σ is exp(½·{name}).")
-def log_std(logvar):
+def logvar_as_log_std(logvar):
     return 2 * logvar
 
 
 # --- Edits of a lesson's solution: their hints, by name -----------------------------------------------------------------------
 
 HINTS = {
+    "own_symbols": "These are symbols of your own. They look like those that your function is given, but SymPy takes them for others, and whoever calls it can put no numbers in: use the arguments.",
     "no_sigmoid": "These are logits. The sigmoid makes images of them.",
     "no_batch_mean": "The batch mean is missing: the loss that training minimises is one number.",
     "detached_code": "The code is cut off from the encoder (detach, .data or no_grad), so the reconstruction loss cannot teach the encoder anything.",

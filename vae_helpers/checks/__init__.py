@@ -15,6 +15,7 @@ from .verdict import Verdict, compare
 
 KEYS = Path(__file__).parent / "keys"
 PUBLIC_SEED = 0
+MOST_PRINTED = 2000  # characters of what student code prints
 
 
 class CheckFailed(AssertionError):
@@ -26,7 +27,8 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a stack of lines that are not the student's; a notebook has shown the rest already.
-        return [f"CheckFailed: {self.verdict.exercise}"] if _in_notebook() else [str(self.verdict)]
+        # nbgrader's Validate shows these lines alone.
+        return [f"CheckFailed: {self.verdict.exercise}: {self.verdict.headline}"] if _in_notebook() else [str(self.verdict)]
 
 
 def _in_notebook() -> bool:
@@ -65,13 +67,17 @@ def check(exercise: str, implementation: Callable | Any) -> None:
 
     exercise: its name, as in the cell that calls this.
     implementation: your function, class, choice or number.
-    Prints one line when it passes; raises CheckFailed, an AssertionError with the verdict, when it does not.
+    Prints one line when it passes; raises CheckFailed, an AssertionError with the verdict, when it does not. What your code
+    prints is shown then, too, once: the check calls it several times.
     """
     reference, mistakes = answer_key(exercise)
-    verdict = compare(exercise, observe(exercise, implementation, PUBLIC_SEED), reference, mistakes)
+    recorder = Recorder(PUBLIC_SEED)
+    verdict = compare(exercise, observe(exercise, implementation, PUBLIC_SEED, recorder), reference, mistakes)
     if verdict.passed:
         print(verdict)
         return
+    if recorder.printed:
+        print(f"What your code printed, the first time that it printed:\n{recorder.printed[:MOST_PRINTED]}")
     if _in_notebook():
         from IPython.display import display
 

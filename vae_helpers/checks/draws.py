@@ -18,8 +18,14 @@ def note_own_noise(see: Recorder, label: str, module: nn.Module, *row: Tensor) -
     """
     with see.attempt(label), torch.no_grad():
         many = module(*(part.expand(256, *part.shape[1:]) for part in row))[0].flatten(1)
-        see.note(label, "images of one batch share their noise", bool(torch.allclose(many[0], many[1])))
-        see.note(label, "two calls draw the same noise", bool(torch.allclose(module(*row)[0], module(*row)[0])))
+        alike = bool(torch.allclose(many, many[:1]))
+        again = bool(torch.allclose(module(*row)[0], module(*row)[0]))
+        told = "equal images in one batch come out equal: is no noise drawn, or one for all? Each image gets its own."
+        if alike and again:
+            told = "no noise is drawn at all: this decodes one and the same z every time. z is a sample of q(z | x)."
+        see.note(label, "images of one batch share their noise", bool(torch.allclose(many[0], many[1])), told=told)
+        told = "two calls draw the same noise: each call draws its own, without a seed."
+        see.note(label, "two calls draw the same noise", again, told=told)
         # Mean and spread of a few logits over 256 draws; 8 standard errors of a difference of two such draws.
         sample = many[:, ::97]
         see.note(label, "mean of the logits", sample.mean(0), atol=8 * 2**0.5 * sample.std(0).numpy() / 16)
@@ -27,7 +33,11 @@ def note_own_noise(see: Recorder, label: str, module: nn.Module, *row: Tensor) -
     with see.attempt(label), torch.enable_grad():
         images, mu, _ = module(*row)
         (gradient,) = torch.autograd.grad(images.sum(), mu, allow_unused=True) if images.requires_grad else (None,)
-        see.note(label, "a gradient flows from the logits through z to mu", gradient is not None and bool(gradient.any()))
+        told = (
+            "no gradient flows from the logits through z to mu: z = mu + σ·eps, without detach or no_grad, lets it through."
+        )
+        flows = gradient is not None and bool(gradient.any())
+        see.note(label, "a gradient flows from the logits through z to mu", flows, told=told)
 
 
 def note_codes(see: Recorder, label: str, z: Tensor) -> None:
@@ -45,17 +55,24 @@ def note_generator(see: Recorder, name: str, draw: Callable[..., Tensor]) -> Non
     label = f"{name}, generator=…"
     with see.attempt(label), torch.no_grad():
         one, same, other = (draw(generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-        see.note(label, "equal seeds give equal draws", bool(torch.equal(one, same)))
-        see.note(label, "other seeds give other draws", not torch.equal(one, other))
+        told = "two generators with the same seed give different draws: hand `generator` on to every draw."
+        see.note(label, "equal seeds give equal draws", bool(torch.equal(one, same)), told=told)
+        told = "generators with different seeds give the same draws: hand `generator` on, and set no seed of your own."
+        see.note(label, "other seeds give other draws", not torch.equal(one, other), told=told)
         before = torch.get_rng_state()
         draw(generator=torch.Generator().manual_seed(3))
-        see.note(label, "the global random state is used all the same", not torch.equal(before, torch.get_rng_state()))
+        told = "something is drawn from PyTorch's global state although a generator is given: hand it on to every draw."
+        used = not torch.equal(before, torch.get_rng_state())
+        see.note(label, "the global random state is used all the same", used, told=told)
         generator = torch.Generator().manual_seed(4)
         again = bool(torch.equal(draw(generator=generator), draw(generator=generator)))
-        see.note(label, "two calls with one generator give the same draws", again)
+        told = "a generator that is used a second time gives the same draws again: go on with it as it is, without its seed."
+        see.note(label, "two calls with one generator give the same draws", again, told=told)
         label = f"{name}, no generator"
         before = torch.get_rng_state()
         first, second = draw(), draw()
         torch.set_rng_state(before)
-        see.note(label, "two calls give the same draws", bool(torch.equal(first, second)))
-        see.note(label, "the draws follow PyTorch's global state", bool(torch.equal(first, draw())))
+        told = "two calls give the same draws: draw fresh noise in each, without a seed of your own."
+        see.note(label, "two calls give the same draws", bool(torch.equal(first, second)), told=told)
+        told = "the draws don't follow PyTorch's global state: with no generator, torch.randn and its like draw from it."
+        see.note(label, "the draws follow PyTorch's global state", bool(torch.equal(first, draw())), told=told)

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from .observation import Recorder, undisturbed
+from .observation import NotWritten, Recorder, as_array, undisturbed
+
+# What math, NumPy and PyTorch say of an expression that their functions are given.
+NUMERIC = ("Cannot convert expression to float", "has no callable", "must be Tensor")
 
 
 def expression(
@@ -25,43 +28,59 @@ def expression(
     symbols = [sympy.Symbol(name, real=True, positive=low > 0 or None) for name, (low, _) in ranges.items()]
     lows, highs = zip(*ranges.values(), strict=True)
     points = see.rng.uniform(lows, highs, size=(8, len(ranges)))
-    names = tuple(ranges)
     with undisturbed(see.seed), see.attempt("your expressions" if parts else "your expression"):
-        result = implementation(*symbols)
+        try:
+            result = implementation(*symbols)
+        except (TypeError, AttributeError, RuntimeError) as error:
+            if any(word in str(error) for word in NUMERIC):
+                raise TypeError(
+                    "a function for numbers was given an expression. SymPy has one for expressions: sp.log, sp.exp, sp.sqrt"
+                ) from error
+            raise
         if not parts:
-            _note_values(see, "your expression", result, names, points)
+            _note_values(see, "your expression", result, symbols, points)
             return
         found = list(result) if isinstance(result, Sequence | sympy.Tuple | sympy.MatrixBase) else [result]
         see.note("your expressions", f"their number ({len(parts)} are asked for)", str(len(found)))
         for part, value in zip(parts, found, strict=False):
             with see.attempt(part):
                 if value is None or value is ...:
-                    raise NotImplementedError(f"{part} is the next one; what comes before it is right.")
-                _note_values(see, part, value, names, points)
+                    raise NotWritten(f"{part} is the next one; what comes before it is right.")
+                _note_values(see, part, value, symbols, points)
 
 
-def _note_values(see: Recorder, label: str, expression: Any, names: tuple[str, ...], points: np.ndarray) -> None:
+def _note_values(see: Recorder, label: str, expression: Any, symbols: Sequence[Any], points: np.ndarray) -> None:
     import sympy
 
+    names = [symbol.name for symbol in symbols]
     what = f"its value at eight points ({', '.join(names)})"
-    if expression is None or (callable(expression) and not isinstance(expression, sympy.Basic)):
-        see.note(label, what, expression)
+    if (
+        isinstance(expression, str)
+        or expression is None
+        or (callable(expression) and not isinstance(expression, sympy.Basic))
+    ):
+        see.note(label, what, expression, told=f"it is {as_array(expression)}. A SymPy expression is asked for.")
         return
     expression = sympy.sympify(expression)
     if not isinstance(expression, sympy.Expr):
         see.note(label, what, f"a {type(expression).__name__}")
         return
     if expression.has(sympy.Integral, sympy.Derivative):
-        expression = expression.doit()
-    # By name, because a student may use symbols of their own, with other assumptions.
-    others = sorted({symbol.name for symbol in expression.free_symbols} - set(names))
-    if others:
-        see.note(label, what, f"not a number, because {', '.join(others)} is still in it")
+        see.note(
+            label, what, "not worked out", told="it holds an integral or a derivative that is not worked out: add .doit()."
+        )
         return
-    numbers = []
-    for point in points:
-        named = dict(zip(names, map(float, point), strict=True))
-        numbers.append(complex(expression.evalf(subs={s: named[s.name] for s in expression.free_symbols})))
-    numbers = np.array(numbers)
+    others = {symbol.name for symbol in expression.free_symbols - set(symbols)}
+    if unknown := sorted(others - set(names)):
+        see.note(label, what, f"not a number, because {', '.join(unknown)} is still in it")
+        return
+    if others:
+        own = ", ".join(sorted(others))
+        told = f"it holds symbols of your own called {own}. They only look like the ones that your function is given: use those."
+        see.note(label, what, "of other symbols", told=told)
+        return
+    numbers = np.array(
+        [complex(expression.evalf(subs=dict(zip(symbols, map(float, point), strict=True)))) for point in points]
+    )
     # A rounding error may leave an imaginary part; a real one is no value of a real expression.
     see.note(label, what, np.where(np.abs(numbers.imag) < 1e-8, numbers.real, np.nan))

@@ -4,16 +4,25 @@ import contextlib
 import io
 import json
 import random
+import sysconfig
+import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
+
+RAISED = "raised"  # what a fact is that tells of an error
+NOT_WRITTEN = "NotImplementedError: not written yet"  # its value where only the line that was handed out ran
+COURSE = str(Path(__file__).parents[1])
+LIBRARIES = sysconfig.get_path("stdlib")
+NOISE = {"eps", "noise", "uniforms"}  # what arguments that hold noise are called
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class Fact:
     rtol, atol: how far another observation may be from this one and still agree; `atol` may be an array that
         broadcasts to `value`. Only the reference's tolerances count.
     limit: where given, the fact is one-sided: `value` agrees when it is at most `limit`.
+    told: what a student reads where this fact is wrong, in place of the judge's own words; of an error, the student's line
+        that raised it. Nothing is compared with it, and no key holds it.
     """
 
     label: str
@@ -34,10 +45,28 @@ class Fact:
     rtol: float = 1e-4
     atol: Any = 1e-5
     limit: float | None = None
+    told: str | None = None
 
     @property
     def place(self) -> tuple[str, str]:
         return self.label, self.what
+
+    @property
+    def error(self) -> str | None:
+        """The name of the class of what was raised; None for a fact of another kind."""
+        return str(self.value).split(":")[0] if self.what == RAISED else None
+
+    @property
+    def results(self) -> int:
+        """Of how many results of its call this is one, as `name_of_result` wrote it; 0 where it is none."""
+        if not self.what.startswith("result"):
+            return 0
+        return int(self.what.split(" of ")[1]) if " of " in self.what else 1
+
+
+def name_of_result(number: int, results: int) -> str:
+    """What the fact is called that holds a call's result: the first has number 0."""
+    return "result" if results == 1 else f"result {number + 1} of {results}"
 
 
 Observation = list[Fact]
@@ -61,6 +90,8 @@ def pack(observations: dict[str, Observation], **notes: Any) -> bytes:
         index[name] = []
         for i, fact in enumerate(facts):
             entry = {"label": fact.label, "what": fact.what, "rtol": fact.rtol, "limit": fact.limit}
+            if fact.told is not None:
+                entry["told"] = fact.told
             if fact.value is None or isinstance(fact.value, str):
                 entry["text"] = fact.value
             else:
@@ -92,6 +123,7 @@ def unpack(data: bytes) -> tuple[dict[str, Observation], dict[str, Any]]:
                 e["rtol"],
                 e["atol"] if "atol" in e else arrays.get(f"{name}/{i}/atol", 0.0),
                 e["limit"],
+                e.get("told"),
             )
             for i, e in enumerate(entries)
         ]
@@ -100,7 +132,10 @@ def unpack(data: bytes) -> tuple[dict[str, Observation], dict[str, Any]]:
 
 @contextlib.contextmanager
 def undisturbed(seed: int):
-    """Run student code quietly and with PyTorch's defaults, and leave the notebook's state as it was."""
+    """Run student code quietly and with PyTorch's defaults, and leave the notebook's state as it was.
+
+    Yields the file that holds what the code prints.
+    """
     states = torch.get_rng_state(), np.random.get_state(), random.getstate(), torch.get_default_dtype()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # probes are small: more threads only wait for each other on a busy machine
@@ -109,8 +144,8 @@ def undisturbed(seed: int):
     try:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                yield
+            with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()):
+                yield printed
     finally:
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])
@@ -139,6 +174,43 @@ def as_array(value: Any) -> np.ndarray | str:
     return array if array.dtype.kind == "b" else f"a {type(value).__name__}"
 
 
+class NotWritten(Exception):
+    """What a probe raises where an answer, or the next part of it, is not there yet. Its text says what comes next."""
+
+
+def own_line(error: BaseException) -> str | None:
+    """The innermost line of the student's own code that an error, or what caused it, came through: "line 3, `return x / 0`"."""
+    for frame in reversed(traceback.extract_tb((error.__cause__ or error).__traceback__)):
+        installed = frame.filename.startswith((COURSE, LIBRARIES)) or "-packages" in frame.filename
+        if frame.line and not installed:
+            return f"line {frame.lineno}, `{frame.line}`"
+    return None
+
+
+def _is_unwritten(error: Exception) -> bool:
+    """Whether this is the stub's error, as it was handed out or with its text deleted, and not one of PyTorch's own."""
+    return isinstance(error, NotImplementedError) and (
+        str(error) == "not written yet" or (not str(error) and "NotImplementedError" in (own_line(error) or ""))
+    )
+
+
+def _draws() -> tuple:
+    """How far the global generators of random numbers are."""
+    _, numbers, position, *_ = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), numbers.tobytes(), position
+
+
+def _told(result: Any, drawn: bool, names: Iterable[str]) -> str | None:
+    """What to say where a result is wrong, and its kind or the way it was made already tells why."""
+    if drawn and NOISE & set(names):
+        return "changes from call to call: it draws random numbers of its own. Use the noise that you are given."
+    if drawn:
+        return "changes from call to call: it draws random numbers, and nothing here is left to chance."
+    if isinstance(result, torch.Tensor) and result.dtype in (torch.float16, torch.bfloat16):
+        return f"is {str(result.dtype).removeprefix('torch.')}, too coarse to compute with. Keep the dtype of the inputs."
+    return None
+
+
 def _snapshot(value: Any) -> Any:
     """What `_same` compares with later: a copy of a tensor, an array, or a dict of them."""
     if isinstance(value, dict):
@@ -164,11 +236,13 @@ class Recorder:
     Probes use `normal`, `uniform` to draw inputs, and `call`, `note` to record.
     surprises: in words, what was raised where the probe doesn't say `raises=`, and what was not raised where it does. The build
         refuses them in a reference.
+    printed: what student code printed the first time that it printed something.
     """
 
     seed: int
     facts: Observation = field(default_factory=list)
     surprises: list[str] = field(default_factory=list, kw_only=True)
+    printed: str = field(default="", kw_only=True)
 
     def __post_init__(self):
         self.rng = np.random.default_rng(self.seed)
@@ -181,10 +255,12 @@ class Recorder:
         """float32 uniform noise of the given shape."""
         return torch.from_numpy(self.rng.uniform(low, high, shape).astype(np.float32))
 
-    def note(self, label: str, what: str, value: Any, *, rtol: float = 1e-4, atol: Any = 1e-5, limit=None) -> None:
-        """Record one fact. Strings stay words; everything else becomes an array."""
+    def note(
+        self, label: str, what: str, value: Any, *, rtol: float = 1e-4, atol: Any = 1e-5, limit=None, told: str | None = None
+    ) -> None:
+        """Record one fact. Strings stay words; everything else becomes an array. told: as a Fact's."""
         value = value if isinstance(value, str) else as_array(value)
-        self.facts.append(Fact(label, what, value, rtol, atol, limit))
+        self.facts.append(Fact(label, what, value, rtol, atol, limit, told))
 
     def note_dtype(self, label: str, what: str, value: Any) -> None:
         """Record the dtype of a tensor; of anything else nothing."""
@@ -201,7 +277,7 @@ class Recorder:
             yield
         except Exception as error:
             message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            self.note(label, "raised", message)
+            self.note(label, RAISED, NOT_WRITTEN if _is_unwritten(error) else message, told=own_line(error))
             if raises is None or not isinstance(error, raises):
                 self.surprises.append(f"raises {message} ({label})")
         else:
@@ -258,13 +334,19 @@ class Recorder:
         kwargs = {name: prepared(name, value) for name, value in kwargs.items()}
 
         call_seed = zlib.crc32(f"{self.seed} {label}".encode())
-        with undisturbed(call_seed), self.attempt(label, raises):
-            result = function(*passed, **kwargs)
+        with undisturbed(call_seed) as printed, self.attempt(label, raises):
+            draws = _draws()
+            try:
+                result = function(*passed, **kwargs)
+            finally:
+                self.printed = self.printed or printed.getvalue()
             reseeded = torch.initial_seed() != call_seed
+            drawn = not reseeded and _draws() != draws
             parts = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             for i, part in enumerate(parts):
-                what = "result" if len(parts) == 1 else f"result {i + 1} of {len(parts)}"
-                self.note(label, what, part, rtol=rtol, atol=atol)
+                told = _told(part, drawn, [*names, *kwargs])
+                self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=told)
+                self._note_pitfalls(label, name_of_result(i, len(parts)), part)
             after = {**dict(zip(names, passed, strict=True)), **kwargs}
             changed = [name for name, old in before.items() if not _same(after[name], old)]
             self.note(label, "inputs changed in place", ", ".join(changed) or "none")
@@ -273,6 +355,18 @@ class Recorder:
                 self._gradients(label, parts, leaves, rtol, float(np.max(atol)), gradient_slack, call_seed)
             return result
         return None
+
+    def _note_pitfalls(self, label: str, what: str, part: Any) -> None:
+        """What is right as a number, and stops whoever works on with it; a fact only where it is so."""
+        if not isinstance(part, torch.Tensor):
+            return
+        if part.is_inference():
+            told = f"{what} comes from torch.inference_mode(), and no later gradient can pass it: use torch.no_grad()."
+            self.note(label, f"{what} under inference_mode", True, told=told)
+        if not part.is_floating_point() and part.dtype not in (torch.int64, torch.bool):
+            kind = str(part.dtype).removeprefix("torch.")
+            told = f"{what} is {kind}; whole numbers are int64 in this course, as those who index with them expect: .long()."
+            self.note(label, f"dtype of {what} among whole numbers", kind, told=told)
 
     def _gradients(self, label, parts, leaves, rtol, atol, slack, seed) -> None:
         weights = np.random.default_rng(seed)

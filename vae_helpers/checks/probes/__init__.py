@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-from ..observation import Recorder
+from ..observation import NotWritten, Recorder
 
 Probe = Callable[[Any, Recorder], None]
 PROBES: dict[str, Probe] = {}
@@ -31,9 +31,11 @@ def choice(exercise: str, options: str) -> None:
         letter = answer.strip().lower() if isinstance(answer, str) else answer
         with see.attempt("your prediction"):
             if answer is None or answer is ...:
-                raise NotImplementedError("put your answer in place of None in the cell above, run it, and try again.")
+                raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
             if letter not in list(options):
-                raise ValueError(f"{answer!r} is not one of the choices {', '.join(options)}")
+                wrong = f"{answer!r} is not one of {', '.join(options)}"
+                see.note("your prediction", "choice", wrong, told=wrong + ".")
+                return
             # Where it stands among the options, as an array that is no letter.
             see.note("your prediction", "choice", [letter == option for option in options])
 
@@ -45,7 +47,7 @@ def number(exercise: str, rtol: float) -> None:
     def record(answer: Any, see: Recorder) -> None:
         with see.attempt("your prediction"):
             if answer is None or answer is ...:
-                raise NotImplementedError("put your answer in place of None in the cell above, run it, and try again.")
+                raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
             see.note("your prediction", "number", float(answer), rtol=rtol)
 
 

@@ -1,5 +1,6 @@
 """Probes of lesson 00, start here."""
 
+import numpy as np
 import torch
 
 from ..observation import Recorder
@@ -29,7 +30,10 @@ def bits_per_dim(implementation, see: Recorder) -> None:
     def cost(low: float = 80, high: float = 600) -> float:
         return float(see.rng.uniform(low, high))
 
-    see.call("a float", implementation, cost(), inputs=["nats"])
+    one = see.call("a float", implementation, cost(), inputs=["nats"])
+    if one is not None:
+        kind = "a number" if isinstance(one, float | int | np.number) else f"a {type(one).__name__}"
+        see.note("a float", "the type of the result", kind, told=f"the result is {kind}: for a number, return a number.")
     see.call("a float, n_dims=3072 by name", implementation, cost(1000, 9000), inputs=["nats"], n_dims=3072)
     see.call("a float, 3072 by position", implementation, cost(1000, 9000), 3072, inputs=["nats", "n_dims"])
     see.call("one dimension", implementation, cost(0.5, 5), 1, inputs=["nats", "n_dims"])

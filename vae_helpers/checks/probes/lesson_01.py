@@ -115,6 +115,8 @@ def _randomness(implementation: Callable, model: LinearGaussian, seed: int, see:
     def compare(label: str, first, second) -> None:
         for name, a, b in zip("zx", map(_table, first), map(_table, second), strict=True):
             see.note(label, name, "the same" if np.array_equal(a, b) else "different")
+        noise = [_table(x) - _table(z) @ _table(model.weight).T - _table(model.bias) for z, x in (first, second)]
+        see.note(label, "the noise in x", "the same" if np.allclose(*noise, atol=1e-5) else "different")
 
     label = "two generators with the same seed"
     with undisturbed(see.seed), see.attempt(label):
@@ -189,6 +191,7 @@ def log_mean_exp(implementation: Callable, see: Recorder) -> None:
         return see.normal(*shape, mean=mean, std=2.0)
 
     see.call("6 values", implementation, values(6), **near)
+    see.call("4 by 3 by 1 values, dim = 0", implementation, values(4, 3, 1), dim=0, **near)
     see.call("5 by 3 values, no dim given", implementation, values(5, 3), **near)
     see.call("5 by 3 values, dim = 0", implementation, values(5, 3), dim=0, **near)
     see.call("5 by 3 values, dim = 1", implementation, values(5, 3), dim=1, **near)

@@ -121,6 +121,16 @@ def bound_gap(implementation, see: Recorder) -> None:
                 see.note(label, "the largest |log p(x) − ELBO − gap| of all images", off, limit=1e-4)
     model, x = _draw(see, 4, 3, 2, 0.7)
     see.call("very narrow q", implementation, model, x, see.normal(4, 2), see.uniform(4, 2, low=-14, high=-10), inputs=NAMES)
+    # A pixel of which z knows nothing: it makes log p(x) and the ELBO huge, and float32 loses what is between them.
+    label = "one pixel, which z says nothing of, is far off"
+    model, x = _draw(see, 4, 3, 2, 0.7)
+    model.weight[-1], x[:, -1] = 0.0, 3e3
+    mu, logvar = _draw_q(see, 4, 2)
+    with undisturbed(see.seed), see.attempt(label):
+        gap = torch.as_tensor(implementation(model, x.clone(), mu.clone(), logvar.clone())).detach().double().numpy()
+        off = np.abs(_log_marginal(model, x) - _elbo(model, x, mu, logvar) - gap).max()
+        told = "log p(x) and the ELBO are millions here, and float32 loses their difference. Compute the KL itself, not by subtraction."
+        see.note(label, "the largest error of all images", off, limit=0.02, told=told)
 
 
 def _log_marginal(model: LinearGaussian, x: Tensor) -> np.ndarray:
@@ -151,39 +161,16 @@ def _elbo(model: LinearGaussian, x: Tensor, mu: Tensor, logvar: Tensor) -> np.nd
 
 @probe("fit_posterior")
 def fit_posterior(implementation, see: Recorder) -> None:
-    for label, n, p, d, sigma, steps in [
-        ("2 rows, P = 4, D = 3, 120 steps", 2, 4, 3, 0.8, 120),
-        ("one row, P = 3, D = 2, one step", 1, 3, 2, 0.9, 1),
-    ]:
+    def draw(n: int, p: int, d: int, sigma: float) -> tuple[LinearGaussian, Tensor]:
         model, x = _draw(see, n, p, d, sigma)
         # So that the posterior's largest precision is 12, and plain gradient ascent with lr = 0.1 is stable.
         largest = float(torch.linalg.matrix_norm(model.weight, 2))
-        model = LinearGaussian(model.weight * (11**0.5 * sigma / largest), model.bias, sigma)
-        _see_fit(implementation, see, label, model, x, steps)
+        return LinearGaussian(model.weight * (11**0.5 * sigma / largest), model.bias, sigma), x
 
-
-def _see_fit(implementation, see: Recorder, label: str, model: LinearGaussian, x: Tensor, steps: int) -> None:
-    """What a fit comes to, and never the way there."""
-    seed = zlib.crc32(f"{see.seed} {label}".encode())
-    passed = x.clone()
-    with undisturbed(seed), see.attempt(label):
-        result = implementation(model, passed, steps, 0.1)
-        if not isinstance(result, tuple | list) or len(result) != 3:
-            count = len(result) if isinstance(result, tuple | list) else 1
-            see.note(label, "the number of results", str(count))
-            return
-        see.note(label, "the number of results", "3")
-        mu, logvar, history = (_stacked(part) for part in result)
-        shapes = {"mu": (len(x), model.latent_dim), "logvar": (len(x), model.latent_dim), "elbo_history": (steps, len(x))}
-        for (name, wanted), part in zip(shapes.items(), (mu, logvar, history), strict=True):
-            shape = part if isinstance(part, str) else str(part.shape)
-            see.note(label, f"the shape of {name}", shape)
-            if shape != str(wanted):
-                return
-        see.note(label, "inputs changed in place", "none" if torch.equal(passed, x) else "x")
-        see.note(label, "resets the global random seed", "yes" if torch.initial_seed() != seed else "no")
-        if steps == 1:
-            return
+    model, x = draw(2, 4, 3, 0.8)
+    label = "2 rows, P = 4, D = 3, 120 steps"
+    if fit := _see_fit(implementation, see, label, model, x, 120, 0.1):
+        mu, logvar, history = fit
         reached = _elbo(model, x, torch.from_numpy(mu), torch.from_numpy(logvar))
         # Cut off far below, as a key's float32 can't hold how far a search in the wrong direction gets.
         see.note(label, "the ELBO of each row's mu and logvar", np.maximum(reached, -1e6), rtol=0, atol=0.05)
@@ -194,6 +181,74 @@ def _see_fit(implementation, see: Recorder, label: str, model: LinearGaussian, x
         see.note(
             label, "elbo_history's first row minus its last (the largest)", (history[0] - history[-1]).max(), limit=-0.05
         )
+    model, x = draw(2, 3, 2, 0.9)
+    still = "2 rows, one step with lr=0"
+    if fit := _see_fit(implementation, see, still, model, x, 1, 0.0):
+        for name, part in zip(("mu", "logvar"), fit, strict=False):
+            told = (
+                f"{name} is not all zeros, though nothing moves with lr=0. Start every q at the prior, and move by lr alone."
+            )
+            see.note(still, f"where {name} starts", part, told=told)
+    label = "one row, P = 3, D = 2, one step"
+    if fit := _see_fit(implementation, see, label, model, x[:1], 1, 1e-3):
+        best, prior = (
+            _elbo(model, x[:1], *(torch.from_numpy(part) for part in q)) for q in (_best(model, x[:1]), np.zeros((2, 1, 2)))
+        )
+        climbed = (_elbo(model, x[:1], *map(torch.from_numpy, fit[:2])) - prior) / (best - prior)
+        see.note(label, "the share of the whole way up that one step with lr=0.001 goes", climbed.max(), limit=0.5)
+    label = "5 steps: two rows together, and the first alone"
+    together, alone = (_see_fit(implementation, see, label, model, rows, 5, 0.02, quietly=True) for rows in (x, x[:1]))
+    if together and alone:
+        off = max(np.abs(a[:1] - b).max() for a, b in zip(together[:2], alone[:2], strict=True))
+        see.note(label, "the largest difference that the other row makes to mu and logvar", off, limit=1e-3)
+
+
+def _best(model: LinearGaussian, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """mu and logvar of the best diagonal q: the posterior's mean, and one over its precision's diagonal."""
+    precision = torch.eye(model.latent_dim).double() + (model.weight.T @ model.weight).double() / model.sigma**2
+    mean = torch.linalg.solve(precision, model.weight.T.double() @ (x - model.bias).double().T / model.sigma**2).T
+    return mean.numpy(), (-precision.diagonal().log()).expand_as(mean).numpy()
+
+
+def _see_fit(
+    implementation, see: Recorder, label: str, model: LinearGaussian, x: Tensor, steps: int, lr: float, quietly: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """What a fit returns, and never the way there: mu, logvar, elbo_history, where they are what is asked for.
+
+    quietly: without a word on what other calls tell, too.
+    """
+    seed = zlib.crc32(f"{see.seed} {label}".encode())
+    passed = x.clone()
+    with undisturbed(seed), see.attempt(label):
+        result = implementation(model, passed, steps, lr)
+        count = len(result) if isinstance(result, tuple | list) else 1
+        if not quietly:
+            see.note(label, "the number of results", str(count))
+        if count != 3:
+            return None
+        fit = tuple(_stacked(part) for part in result)
+        shapes = {"mu": (len(x), model.latent_dim), "logvar": (len(x), model.latent_dim), "elbo_history": (steps, len(x))}
+        for (name, wanted), part, raw in zip(shapes.items(), fit, result, strict=True):
+            shape = part if isinstance(part, str) else str(part.shape)
+            if not quietly:
+                see.note(label, f"the shape of {name}", shape)
+                kind = "a tensor" if isinstance(raw, Tensor) else f"a {type(raw).__name__}"
+                see.note(label, f"{name} is", kind, told=f"{name} is {kind}; a tensor is asked for.")
+                graph = isinstance(raw, Tensor) and raw.requires_grad
+                told = f"{name} still has a graph attached: .detach() it, also where it goes into the history."
+                see.note(label, f"{name} has a graph attached", graph, told=told)
+            if shape != str(wanted):
+                return None
+        if quietly:
+            return fit
+        see.note(label, "inputs changed in place", "none" if torch.equal(passed, x) else "x")
+        see.note(label, "resets the global random seed", "yes" if torch.initial_seed() != seed else "no")
+        told = (
+            "elbo_history's first row is not the ELBO of the prior (mu and logvar all zeros): write it down before you move."
+        )
+        see.note(label, "elbo_history's first row", fit[2][0], rtol=1e-3, atol=1e-3, told=told)
+        return fit
+    return None
 
 
 def _stacked(part: Any) -> np.ndarray | str:

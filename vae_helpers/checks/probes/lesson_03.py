@@ -120,3 +120,7 @@ def kl_low_variance(implementation, see: Recorder) -> None:
     names = {"inputs": ["mu", "logvar", "eps"], "gradients": ["mu", "logvar"], "rtol": 1e-3, "atol": 1e-2}
     mu, logvar = see.normal(3, 200), see.uniform(3, 200, low=-1, high=0)
     see.call("200 dimensions, r too small for a float", implementation, mu, logvar, see.normal(4, 3, 200), **names)
+    # Wide q, and samples near its middle, where p is far larger: log r near 15, and its exponential is no more than a large number.
+    names |= {"rtol": 1e-3, "atol": 1.0}
+    mu, logvar, eps = see.normal(3, 12, std=0.1), see.uniform(3, 12, low=2.3, high=2.8), see.normal(5, 3, 12, std=0.02)
+    see.call("12 dimensions, r in the millions", implementation, mu, logvar, eps, **names)

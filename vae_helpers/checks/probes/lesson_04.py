@@ -106,10 +106,10 @@ class NoGradient(RuntimeError):
     """Autograd found no way from the result back to mu and logvar."""
 
 
-def _with_leaves(estimator: Callable) -> Callable:
+def _with_leaves(estimator: Callable, asked: list[str]) -> Callable:
     """Call a gradient estimator with plain tensors; where autograd finds no gradient, with tensors that ask for one.
 
-    So a solution may make leaves of mu and logvar, or use them as they come.
+    asked: gets a word for what it wants of the tensors that it is given: that they ask for a gradient, or will.
     """
 
     def found_none(error: RuntimeError) -> bool:
@@ -117,10 +117,14 @@ def _with_leaves(estimator: Callable) -> Callable:
 
     def call(f, mu, logvar, eps, **options):
         try:
-            return estimator(f, mu, logvar, eps, **options)
+            result = estimator(f, mu, logvar, eps, **options)
+            if mu.requires_grad or logvar.requires_grad:
+                asked.append("the caller's tensors ask for a gradient afterwards")
+            return result
         except RuntimeError as error:
             if not found_none(error):
                 raise
+        asked.append("only tensors that ask for a gradient will do")
         leaves = [tensor.detach().clone().requires_grad_() for tensor in (mu, logvar)]
         try:
             return estimator(f, *leaves, eps, **options)
@@ -149,17 +153,24 @@ SIZES = [
 ]
 
 
+def _note_what_it_asks(see: Recorder, asked: list[str]) -> None:
+    what = asked[0] if asked else "plain tensors, left plain"
+    told = f"{what}. They come as plain tensors, and stay so: make leaves of copies, `mu.detach().clone().requires_grad_()`."
+    see.note("mu and logvar", "what it asks of them", what, told=told)
+
+
 @probe("pathwise_gradient")
 def pathwise_gradient(implementation, see: Recorder) -> None:
-    estimator = _with_leaves(implementation)
+    estimator = _with_leaves(implementation, asked := [])
     for label, k, n, d in SIZES:
         mu, logvar = see.normal(n, d), see.uniform(n, d, low=-2, high=1.5)
         see.call(label, estimator, _smooth(see, d), mu, logvar, see.normal(k, n, d), **ESTIMATOR)
+    _note_what_it_asks(see, asked)
 
 
 @probe("score_function_gradient")
 def score_function_gradient(implementation, see: Recorder) -> None:
-    estimator = _with_leaves(implementation)
+    estimator = _with_leaves(implementation, asked := [])
     for label, k, n, d in SIZES:
         mu, logvar = see.normal(n, d), see.uniform(n, d, low=-2, high=1.5)
         see.call(label, estimator, _smooth(see, d, 2.0), mu, logvar, see.normal(k, n, d), **ESTIMATOR)
@@ -176,6 +187,7 @@ def score_function_gradient(implementation, see: Recorder) -> None:
 
     see.call("f is a step", estimator, threshold, mu, logvar, eps, **ESTIMATOR)
     see.call("f is a step, with a baseline", estimator, threshold, mu, logvar, eps, baseline=0.5, **ESTIMATOR)
+    _note_what_it_asks(see, asked)
 
 
 @probe("gumbel_softmax")
@@ -195,6 +207,9 @@ def gumbel_softmax(implementation, see: Recorder) -> None:
         # A low temperature magnifies what rounding did to a probability near 1, in the gradient.
         near = 1e-5 / min(1.0, temperature)
         see.call(label, implementation, see.normal(n, c, std=1.5), noise(n, c), temperature, atol=near, **names)
+    # So high a temperature that even categories of no probability count, which a constant inside a logarithm would lift.
+    hot = see.uniform(4, 3, low=90, high=100) * torch.tensor([1.0, -1.0, -0.5])
+    see.call("logits of ±100, temperature 30", implementation, hot, noise(4, 3), 30.0, **names)
     # A clear winner, so that rounding, which 1 / 0.01 magnifies, can't matter.
     large = see.uniform(4, 3, low=90, high=100) * torch.tensor([1.0, -1.0, 0.5])
     see.call("logits of ±100, temperature 0.01", implementation, large, noise(4, 3), 0.01, **names)

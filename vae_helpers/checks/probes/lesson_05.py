@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..observation import Recorder
 from . import choice, number, probe
@@ -23,11 +24,32 @@ def _normal(see: Recorder, *shape: int, std: float = 1.0) -> np.ndarray:
 
 def _call(see: Recorder, label: str, function: Callable, *args: Any, inputs: list[str], **kwargs: Any) -> None:
     """`see.call`, and whether PyTorch came back where NumPy was asked for."""
-    result = see.call(label, function, *args, inputs=inputs, **kwargs)
+    used = _Operations()
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        with used:
+            return function(*args, **kwargs)
+
+    result = see.call(label, watched, *args, inputs=inputs, **kwargs)
     if result is not None:
         parts = result if isinstance(result, (tuple, list)) else (result,)
         tensors = any(isinstance(part, torch.Tensor) for part in parts)
         see.note(label, "the type of the result", "a PyTorch tensor" if tensors else "no PyTorch tensor")
+        names = ", ".join(sorted(used.names - {"detach"}))
+        told = f"PyTorch computes here ({names}). NumPy only: write the arithmetic yourself."
+        see.note(label, "PyTorch computes in it", bool(names), told=told)
+
+
+class _Operations(TorchDispatchMode):
+    """The names of PyTorch's operations that run inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
 
 
 @probe("conv2d")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ..observation import Recorder, undisturbed
 from . import choice, number, probe
@@ -292,6 +293,18 @@ def adam_step(implementation, see: Recorder) -> None:
     call("tiny gradients", -9, -7, looks=(1, 3))
     call("lr=0.05, betas=(0.5, 0.8), eps=0.1", -2, 1, looks=(1, 4), lr=0.05, betas=(0.5, 0.8), eps=0.1)
     call("tensors of other shapes", -1, 1, looks=(2,), shapes={"scalar": (), "kernel": (2, 1, 3, 3), "vector": (3,)})
+
+    label = "a step"
+    steps = []
+    params = fresh(alike)
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: steps.append(type(optimizer).__name__))
+    try:
+        with undisturbed(see.seed), see.attempt(label):
+            implementation(params, gradients(alike, -1, 1), {})
+            told = f"torch.optim takes the step ({', '.join(steps)}). Write Adam from its formulas."
+            see.note(label, "an optimizer of PyTorch takes it", bool(steps), told=told)
+    finally:
+        hook.remove()
 
     label = "a gradient of exactly 0"
     params = fresh(alike)

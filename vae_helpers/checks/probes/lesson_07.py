@@ -1,5 +1,7 @@
 """Probes of lesson 07, the convolutional VAE."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +50,8 @@ def vae(implementation, see: Recorder) -> None:
         module = _make(implementation, 4, see, "VAE(4)", x)
         # Both halves by themselves, so that what `forward` does wrong is seen in `forward`.
         fill_parameters(module, lambda module: (*module.encode(x[:1]), module.decode(z[:1].abs())), see.seed)
+        told = "VAE(4).latent_dim is not 4: the text asks for the attribute, and `generate` needs it."
+        see.note("VAE(4)", "latent_dim", str(getattr(module, "latent_dim", None)), told=told)
         see.call("vae.encode(x)", module.encode, x, inputs=["x"])
         see.call("vae.decode(z)", module.decode, z, inputs=["z"])
         see.call("vae(x, eps)", module, x, eps, inputs=["x", "eps"], gradients=["x"], gradient_slack=0.3)
@@ -57,7 +61,8 @@ def vae(implementation, see: Recorder) -> None:
         see.call("vae(x, eps) after .eval()", module, x[:2], eps[:2], inputs=["x", "eps"])
         with see.attempt("vae(x) twice after .eval()"), torch.no_grad():
             same = torch.equal(module(x[:1])[0], module(x[:1])[0])
-            see.note("vae(x) twice after .eval()", "two calls give the same logits", bool(same))
+            told = "two calls after .eval() give the same logits: z is a sample in evaluation mode, too."
+            see.note("vae(x) twice after .eval()", "two calls give the same logits", bool(same), told=told)
 
 
 def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> nn.Module:
@@ -74,12 +79,12 @@ def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> n
 def reconstruction_loss(implementation, see: Recorder) -> None:
     names = {"inputs": ["x", "logits"], "gradients": ["logits"]}
     x, logits = see.uniform(3, 1, 28, 28), see.normal(3, 1, 28, 28, std=3)
-    see.call("the default likelihood", implementation, x, logits, **names)
-    see.call('likelihood="bernoulli"', implementation, x, logits, likelihood="bernoulli", **names)
-    see.call('likelihood="gaussian"', implementation, x, logits, likelihood="gaussian", **names)
-    see.call("one image, bernoulli", implementation, x[:1], logits[:1], **names)
-    see.call("one image, gaussian", implementation, x[:1], logits[:1], likelihood="gaussian", **names)
     binary = (x > 0.5).float()
+    see.call("the default likelihood", implementation, binary, logits, **names)
+    see.call('likelihood="bernoulli"', implementation, binary, logits, likelihood="bernoulli", **names)
+    see.call('likelihood="gaussian"', implementation, x, logits, likelihood="gaussian", **names)
+    see.call("one image, bernoulli", implementation, binary[:1], logits[:1], **names)
+    see.call("one image, gaussian", implementation, x[:1], logits[:1], likelihood="gaussian", **names)
     sure = (2 * binary - 1) * see.uniform(3, 1, 28, 28, low=30, high=150)
     see.call("very sure and right, bernoulli", implementation, binary, sure, atol=1e-2, **names)
     see.call("very sure and wrong, bernoulli", implementation, binary, -sure, atol=1e-2, **names)
@@ -91,7 +96,8 @@ def vae_loss(implementation, see: Recorder) -> None:
     names = {"inputs": ["x", "logits", "mu", "logvar"], "gradients": ["logits", "mu", "logvar"]}
 
     def draw(n: int, d: int):
-        return see.uniform(n, 1, 28, 28), see.normal(n, 1, 28, 28), see.normal(n, d, std=5), see.normal(n, d, std=2)
+        # Black and white, as the lesson's images are: some right answers take no grey ones.
+        return see.uniform(n, 1, 28, 28).round(), see.normal(n, 1, 28, 28), see.normal(n, d, std=5), see.normal(n, d, std=2)
 
     see.call("4 images, 3 dimensions", implementation, *draw(4, 3), **names)
     see.call("one image", implementation, *draw(1, 3), **names)
@@ -131,16 +137,22 @@ def generate(implementation, see: Recorder) -> None:
             return
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
-        see.note(label, "darkest pixel is below 0", bool(images.min() < 0))
-        see.note(label, "brightest pixel is above 1", bool(images.max() > 1))
-        see.note(label, "the first half is the second once more", bool(torch.equal(images[:2000], images[2000:])))
+        told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
+        see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
+        see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
+        told = "the second half of the images is the first once more: draw a z for each."
+        see.note(label, "the first half is the second once more", bool(torch.equal(images[:2000], images[2000:])), told=told)
         pure = bool(((images <= 0) | (images >= 1)).flatten(1)[:, :3].any())
-        see.note(label, "pixels that should be grey are black or white", pure)
+        told = (
+            "pixels that should be grey are black or white: give the probabilities themselves, without rounding or drawing."
+        )
+        see.note(label, "pixels that should be grey are black or white", pure, told=told)
         if pure:  # they no longer tell which z they were made of
             return
         see.note(label, "the last pixel", images.flatten(1)[:, -1].mean())
         note_codes(see, label, torch.logit(images.flatten(1)[:, :3].double()))
-        see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])))
+        told = "two images in a row are the same: draw a z for each."
+        see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])), told=told)
     note_generator(see, "generate(vae, 5)", lambda **options: implementation(toy, 5, **options))
 
 
@@ -161,15 +173,32 @@ def _training_step(exercise: str) -> None:
         optimizer = torch.optim.SGD(toy.parameters(), lr=1e-3)
         for label in ("the first step", "the second step"):
             before = {name: p.detach().clone() for name, p in toy.named_parameters()}
-            x, eps = see.uniform(4, 1, 28, 28), see.normal(4, 2)
+            x, eps = see.uniform(4, 1, 28, 28).round(), see.normal(4, 2)
             with see.attempt(label), torch.enable_grad():
-                implementation(toy, optimizer, x, eps)
+                returned = implementation(toy, optimizer, x, eps)
                 for name, parameter in toy.named_parameters():
                     change = (parameter.detach() - before[name]).flatten().double().numpy()
                     part = "encoder" if name.startswith("encoder") else "decoder"
                     what = f"change of the {part}'s {name.split('.')[-1]}"
                     # Three random projections stand for the thousands of numbers.
                     see.note(label, what, change @ see.rng.normal(0, 1, (change.size, 3)), rtol=1e-3, atol=1e-5)
+                _note_returned(see, label, returned)
+
+
+def _note_returned(see: Recorder, label: str, returned: Any) -> None:
+    """The dict of two numbers that a step returns."""
+    kind = f"a {type(returned).__name__}" if returned is not None else "None"
+    told = f'it returns {kind}. Return a dict: {{"reconstruction": …, "kl": …}}, both numbers.'
+    see.note(label, "what it returns", "a dict" if isinstance(returned, dict) else kind, told=told)
+    if isinstance(returned, dict):
+        for name in ("reconstruction", "kl"):
+            value = returned.get(name)
+            told = f'what it returns as "{name}" is {value!r}; a number is asked for: .item().'
+            number = isinstance(value, float | int)
+            see.note(label, f'"{name}" in what it returns is a number', number, told=told)
+            if number:
+                told = f'the "{name}" that it returns is not what it minimises: the mean over the images, in nats.'
+                see.note(label, f'"{name}" in what it returns', value, rtol=1e-3, atol=1e-3, told=told)
 
 
 for letter in "abcd":

@@ -112,6 +112,8 @@ def slerp(implementation, see: Recorder) -> None:
     call("a right angle, equal lengths", _two_vectors(see, 5, math.pi / 2, 1.0, 1.0), torch.linspace(0, 1, 4))
     call("an angle of 60°, other lengths", _two_vectors(see, 5, math.pi / 3, 0.4, 3.0), see.uniform(3))
     call("an angle of 140°", _two_vectors(see, 3, 140 / 180 * math.pi, 2.0, 5.0), see.uniform(4))
+    for degrees in (40, 15, 5):
+        call(f"an angle of {degrees}°", _two_vectors(see, 5, math.radians(degrees), 2.0, 3.0), see.uniform(3))
     call("4 dimensions, 4 steps", _two_vectors(see, 4, 1.2, 3.0, 2.0), see.uniform(4))
     call("100 dimensions, one step", _two_vectors(see, 100, 1.5, 10.0, 9.0), see.uniform(1))
     call("both ends", _two_vectors(see, 2, 0.8, 4.0, 0.5), torch.tensor([0.0, 1.0]))

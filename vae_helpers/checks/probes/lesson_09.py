@@ -1,6 +1,8 @@
 """Probes of lesson 09, training stability."""
 
+import numbers
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +18,26 @@ choice("predict_variance", "abc")
 
 
 def _schedule(see: Recorder, label: str, weight: Callable[[int], float], steps: list[int]) -> None:
-    """One fact for the weights at several steps."""
-    see.call(label, lambda: torch.tensor([float(weight(step)) for step in steps]))
+    """One fact for the weights at several steps, and one for what they are."""
+    kinds = []
+
+    def weights() -> Tensor:
+        found = [weight(step) for step in steps]
+        kinds.extend(type(one).__name__ for one in found if not isinstance(one, numbers.Real))  # NumPy's numbers are
+        return torch.tensor([float(one) for one in found])
+
+    if see.call(label, weights) is not None:
+        told = f"β is of type {', '.join(dict.fromkeys(kinds))} here; a float is asked for."
+        see.note(label, "the type of β", kinds[0] if kinds else "float", told=told)
+
+
+def _note_whole(see: Recorder, label: str, count: Any) -> None:
+    """Whether a count is a whole number, and no tensor."""
+    if count is not None:
+        kind = "int" if isinstance(count, numbers.Integral) else type(count).__name__
+        see.note(
+            label, "the type of the result", kind, told=f"the result is of type {kind}; a Python int is asked for: int(…)."
+        )
 
 
 @probe("linear_beta")
@@ -95,7 +115,7 @@ def active_units(implementation, see: Recorder) -> None:
         return mu[:, order].float()
 
     def call(label: str, mu: Tensor, **threshold: float) -> None:
-        see.call(label, implementation, mu, inputs=["mu"], **threshold)
+        _note_whole(see, label, see.call(label, implementation, mu, inputs=["mu"], **threshold))
 
     call("12 images, 5 dimensions", codes(12, [0.00003, 0.004, 0.05, 1.0, 4.0]))
     call("6 images, 6 dimensions", codes(6, [0.00002, 0.003, 0.00005, 0.05, 1.0, 0.004]))
@@ -134,7 +154,7 @@ def predict_active_dims(implementation, see: Recorder) -> None:
         """Eigenvalues that are about these multiples of sigma2, in an order that is drawn."""
         values = torch.tensor(shares) * see.uniform(len(shares), low=0.95, high=1.05) * sigma2
         values = values[torch.from_numpy(see.rng.permutation(len(shares)))]
-        see.call(label, implementation, values, sigma2, inputs=["eigenvalues", "sigma2"])
+        _note_whole(see, label, see.call(label, implementation, values, sigma2, inputs=["eigenvalues", "sigma2"]))
 
     call("8 eigenvalues, sigma2 = 0.04", [0.2, 0.5, 0.8, -1e-7, 1.3, 2.0, 4.0, 20.0], 0.04)
     call("6 eigenvalues, sigma2 = 9", [0.05, 0.25, 0.7, 1.6, 4.0, 0.5], 9.0)

@@ -100,8 +100,9 @@ def discretize(implementation, see: Recorder) -> None:
         codes = _inside_bins(codes, bins)
         found = see.call(label, implementation, codes, inputs=["codes"], rtol=0, atol=0, **options)
         if isinstance(found, (Tensor, np.ndarray)):
-            whole = not torch.as_tensor(found).is_floating_point()
-            see.note(label, "the kind of the numbers", "whole" if whole else "floating point")
+            kind = str(found.dtype).removeprefix("torch.") + (" tensor" if isinstance(found, Tensor) else " NumPy array")
+            told = f"the result is a {kind}; an int64 tensor is asked for. .long() makes one of a tensor."
+            see.note(label, "the kind of the result", kind, told=told)
 
     scales = torch.tensor([1.0, 30.0, 0.001])
     call("40 codes, 3 dimensions of different scale", see.normal(40, 3) * scales + see.normal(3, std=10) * scales)

@@ -209,7 +209,8 @@ def pixelcnn_mask(implementation, see: Recorder) -> None:
             label = f'kind "{kind}", kernel_size {size}'
             mask = see.call(label, implementation, kind, size, inputs=["kind", "kernel_size"])
             see.note_dtype(label, "the mask", mask)
-    see.call('kind "C"', implementation, "C", 3, inputs=["kind", "kernel_size"], raises=ValueError)
+    for kind in ("C", "AB"):  # the second one stands in the text "AB", too
+        see.call(f'kind "{kind}"', implementation, kind, 3, inputs=["kind", "kernel_size"], raises=ValueError)
 
 
 @probe("code_length")
