@@ -9,6 +9,7 @@ from ..observation import Recorder
 
 Probe = Callable[[Any, Recorder], None]
 PROBES: dict[str, Probe] = {}
+OPTIONS: dict[str, str] = {}  # by prediction, its letters
 
 
 def probe(exercise: str) -> Callable[[Probe], Probe]:
@@ -25,6 +26,7 @@ def probe(exercise: str) -> Callable[[Probe], Probe]:
 
 def choice(exercise: str, options: str) -> None:
     """Register a prediction with lettered options, such as "abc"."""
+    OPTIONS[exercise] = options
 
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
