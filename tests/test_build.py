@@ -526,7 +526,7 @@ def test_the_command_says_in_one_line_what_is_wrong():
 
 @pytest.mark.parametrize("step", ["compile_key", "write_source", "generate_assignment"])
 def test_a_build_that_fails_leaves_what_there_was(tmp_path, monkeypatch, step):
-    lesson = lesson_of(tmp_path, EXERCISE)
+    lesson = lesson_of(tmp_path, PROOF)
     folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
     files = [
         notebook_of(folders[0], lesson.name),
