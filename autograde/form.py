@@ -28,17 +28,18 @@ HEAD = (
 
 
 def check_form(lesson: Lesson, options: dict[str, str]) -> dict[tuple[str, int], str]:
-    """Raises LessonError for the first departure from the form. options: by prediction, its letters, as "abc".
+    """Raises LessonError for the first departure from the form. options: by prediction, its letters, as "abc", or "".
 
     Returns the exercises' names, as headings say them, by kind and number.
     """
     _check_cards(lesson, options)
+    _check_revealed(lesson, options)
     _check_head(lesson)
     _check_sections(lesson)
     _check_widths(lesson)
     if minutes(lesson) > SITTING and not any(text.startswith(SECOND_SITTING) for _, text in prose(lesson)):
         raise LessonError(f"{lesson.path}: it takes {minutes(lesson)} minutes: write {SECOND_SITTING} where it may be cut")
-    return {place: shown(cell) for place, cell in _numbered(lesson)}
+    return {place: shown(cell) for place, cell in _numbered(lesson, options)}
 
 
 def prose(lesson: Lesson) -> Iterator[tuple[int, str]]:
@@ -72,10 +73,10 @@ def shown(cell: Cell) -> str:
     return cell.check or cell.exercise
 
 
-def _numbered(lesson: Lesson) -> Iterator[tuple[tuple[str, int], Cell]]:
+def _numbered(lesson: Lesson, options: dict[str, str]) -> Iterator[tuple[tuple[str, int], Cell]]:
     counted = {"exercise": 0, "prediction": 0, "challenge": 0}
     for cell in lesson.exercises.values():
-        kind = "prediction" if cell.exercise.startswith("predict_") else "exercise" if cell.points else "challenge"
+        kind = "prediction" if cell.exercise in options else "exercise" if cell.points else "challenge"
         counted[kind] += 1
         yield (kind, counted[kind]), cell
 
@@ -85,7 +86,7 @@ def _check_cards(lesson: Lesson, options: dict[str, str]) -> None:
     wrong: list[tuple[int, str]] = []
     heading: tuple[int, str] | None = None  # the last one that no exercise has taken
     hints, letters = 0, ""
-    places = {id(cell): place for place, cell in _numbered(lesson)}
+    places = {id(cell): place for place, cell in _numbered(lesson, options)}
     for cell in lesson.cells:
         if cell.exercise:
             line = cell.line - 1
@@ -124,6 +125,16 @@ def _check_cards(lesson: Lesson, options: dict[str, str]) -> None:
     if wrong:
         (line, what), *more = wrong
         raise LessonError(f"{lesson.path}:{line}: {what}" + "".join(f"; on line {n} {words}" for n, words in more))
+
+
+def _check_revealed(lesson: Lesson, options: dict[str, str]) -> None:
+    """Each prediction is told after its experiment: in a demonstration below its cell."""
+    for at, cell in enumerate(lesson.cells):
+        told = f'reveal("{cell.exercise}")'
+        if cell.exercise in options and not any(told in c.source for c in lesson.cells[at + 1 :] if c.kind == "code"):
+            raise LessonError(
+                f"{lesson.path}:{cell.line - 1}: nothing tells which answer is right: after the run write {told}"
+            )
 
 
 def _check_head(lesson: Lesson) -> None:

@@ -397,7 +397,12 @@ def test_a_prediction_lists_its_options(tmp_path):
     text = text.replace(
         CARD.replace("gaussian_kl", "predict_narrow"), card + "\n\n- **a** Up.\n- **b** Down.\n- **c** Neither."
     )
+    text = text.replace(CALL, CALL + '\n```python\nreveal("predict_narrow")\n```\n')
     proved(tmp_path / "well", text)
+    with pytest.raises(
+        LessonError, match=r'nothing tells which answer is right: after the run write reveal\("predict_narrow"\)'
+    ):
+        proved(tmp_path / "untold", text.replace("reveal", "print"))
     for wrong in (text.replace("- **c** Neither.\n", ""), text.replace("- **b**", "- (b)")):
         with pytest.raises(
             LessonError, match=r"list the options above it, one a line, as - \*\*a\*\*, \*\*b\*\*, \*\*c\*\*"

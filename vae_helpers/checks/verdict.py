@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .observation import Fact, Observation, undecided_places
+from .predictions import predicted
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None.
+    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None: of a prediction, which passes
+    whatever was chosen, of the wrong option.
 
     written: False where there is no answer yet, but the line that the cell was handed out with.
     """
@@ -47,6 +49,9 @@ def compare(
     A mistake is named only where exactly one agrees with everything that was seen.
     """
     difference = first_difference(seen, reference)
+    if answer := predicted(exercise, seen):
+        chosen = [name for name, _, known in mistakes if agree(seen, known)] if difference else []
+        return Verdict(exercise, True, f"noted: {answer}.", chosen[0] if len(chosen) == 1 else None)
     if difference is None:
         return Verdict(exercise, True, "right.")
     if not difference.written:

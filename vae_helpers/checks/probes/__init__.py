@@ -9,7 +9,8 @@ from ..observation import Recorder
 
 Probe = Callable[[Any, Recorder], None]
 PROBES: dict[str, Probe] = {}
-OPTIONS: dict[str, str] = {}  # by prediction, its letters
+OPTIONS: dict[str, str] = {}  # by prediction, its letters; none where it is a number
+PREDICTION = "your prediction"
 
 
 def probe(exercise: str) -> Callable[[Probe], Probe]:
@@ -31,24 +32,25 @@ def choice(exercise: str, options: str) -> None:
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
         letter = answer.strip().lower() if isinstance(answer, str) else answer
-        with see.attempt("your prediction"):
+        with see.attempt(PREDICTION):
             if answer is None or answer is ...:
                 raise NotImplementedError("put your answer in place of None in the cell above, run it, and try again.")
             if letter not in list(options):
                 raise ValueError(f"{answer!r} is not one of the choices {', '.join(options)}")
             # Where it stands among the options, as an array that is no letter.
-            see.note("your prediction", "choice", [letter == option for option in options])
+            see.note(PREDICTION, "choice", [letter == option for option in options])
 
 
 def number(exercise: str, rtol: float) -> None:
     """Register a prediction that is a number, right within the relative tolerance `rtol`."""
+    OPTIONS[exercise] = ""
 
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
-        with see.attempt("your prediction"):
+        with see.attempt(PREDICTION):
             if answer is None or answer is ...:
                 raise NotImplementedError("put your answer in place of None in the cell above, run it, and try again.")
-            see.note("your prediction", "number", float(answer), rtol=rtol)
+            see.note(PREDICTION, "number", float(answer), rtol=rtol)
 
 
 def find_probe(exercise: str) -> Probe:
