@@ -2,50 +2,43 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+from vae_helpers.checks.probes import OPTIONS
+
+from .form import check_form, prose, time, total
 from .lesson import ROOT, Cell, Lesson, LessonError
 
 README = ROOT / "README.md"
-KIND = r"(Exercise|Prediction|Challenge)"
-# A heading, or the bold beginning of a paragraph that announces an exercise.
-TITLE = re.compile(rf"#{{1,6}} (?P<heading>.*)|\*\*(?P<bold>(★ )?{KIND}\b.*?)\*\*")
-OWN_NUMBER = re.compile(rf"^(#{{1,6}} |\*\*)(★ )?{KIND} \d+")
+OWN_NUMBER = re.compile(r"^### (Exercise|Prediction|Challenge) \d+")
 MENTION = re.compile(r"\b(exercise|prediction)s? (\d+)\b", re.IGNORECASE)
 ARGUMENTS = {"show": {"caption": 1, "alt": 2}, "explore": {"caption": 2, "alt": 3}}
 
 
 def proofread(lesson: Lesson, hints: dict[str, list[str]]) -> None:
     """Raises LessonError, in one line, for the first thing that doesn't agree. hints: by exercise, the catalogue's."""
-    _check_points(lesson)
-    numbered = _check_titles(lesson)
+    numbered = check_form(lesson, OPTIONS)
     _check_mentions(lesson, numbered, hints)
     for cell in lesson.cells:
         if cell.kind == "code":
             _check_calls(cell, lesson)
 
 
-def total(lesson: Lesson) -> int:
-    """The points of all the lesson's exercises."""
-    return sum(cell.points for cell in lesson.exercises.values())
-
-
 def with_row(readme: str, lesson: Lesson) -> str:
-    """The README's text with the lesson's numbers of exercises and points. Raises LessonError where the lesson has no row."""
-    numbers = f"{len(lesson.exercises)} | {total(lesson)} |"
+    """The README's text with the lesson's minutes, exercises and points. Raises LessonError where the lesson has no row."""
+    numbers = f"{time(lesson).replace(' to ', '–')} | {len(lesson.exercises)} | {total(lesson)} |"
     link = f"(notebooks/{lesson.name}/{lesson.name}.ipynb)"
-    row = re.compile(rf"^(\| \[.*{re.escape(link)} \|.*\|.*\| )\d+ \| \d+ \|$", re.MULTILINE)
+    row = re.compile(rf"^(\| \[.*{re.escape(link)} \|.*\| )\S+ \| \d+ \| \d+ \|$", re.MULTILINE)
     if not row.search(readme):
         title = next(
             (line[2:] for cell in lesson.cells for line in cell.source.splitlines() if line.startswith("# ")), lesson.name
         )
-        raise LessonError(f"{README}: no row for {lesson.name}: write | [{title}]{link} | WHAT YOU DO | MINUTES | {numbers}")
+        raise LessonError(f"{README}: no row for {lesson.name}: write | [{title}]{link} | WHAT YOU DO | {numbers}")
     return row.sub(lambda found: found[1] + numbers, readme)
 
 
 def update_readme(lessons: list[Lesson], readme: Path = README) -> None:
-    """Write the lessons' numbers of exercises and points into the README's table."""
+    """Write the lessons' minutes, and numbers of exercises and points, into the README's table."""
     text = new = readme.read_text(encoding="utf-8")
     for lesson in lessons:
         new = with_row(new, lesson)
@@ -65,67 +58,9 @@ def still_spoken_of(exercise: str, root: Path = ROOT) -> list[str]:
     ]
 
 
-def _check_points(lesson: Lesson) -> None:
-    for line, text in _prose(lesson):
-        said = re.search(r"\*\*Points\*\* (\d+)", text)
-        if said and int(said[1]) != total(lesson):
-            raise LessonError(f"{lesson.path}:{line}: write **Points** {total(lesson)}, which is what the fences add up to")
-
-
-def _prose(lesson: Lesson) -> Iterator[tuple[int, str]]:
-    """(number, line) of each line of the lesson's text."""
-    for cell in lesson.cells:
-        if cell.kind == "markdown":
-            yield from enumerate(cell.source.splitlines(), cell.line)
-
-
-def _check_titles(lesson: Lesson) -> dict[tuple[str, int], str]:
-    """Whether titles agree with the fences below them, and count. Returns the exercises' names by kind and number."""
-    counted = {"exercise": 0, "prediction": 0}
-    numbered: dict[tuple[str, int], str] = {}
-    title, line, kind, wrong = "", 0, None, []
-    for cell in lesson.cells:
-        if cell.exercise:
-            where = f"{lesson.path}:{line}"
-            _check_title(title, where, cell)
-            if kind:
-                numbered[kind, counted[kind]] = cell.check or cell.exercise
-            # What follows has no title of its own, but may be one of several that it speaks of.
-            title, kind = title * ("each" in title), None
-        if cell.kind == "code":
-            continue
-        for number, text in enumerate(cell.source.splitlines(), cell.line):
-            if not (found := TITLE.match(text)):
-                continue
-            title, line, kind = found["heading"] or found["bold"], number, None
-            if said := re.search(rf"{KIND} (\d+)\b", title):
-                kind = said[1].lower()
-                counted[kind] = counted.get(kind, 0) + 1
-                if int(said[2]) != counted[kind]:
-                    wrong.append((line, f"write {said[1]} {counted[kind]}, not {said[2]}"))
-    if wrong:
-        (line, what), *more = wrong
-        others = "".join(f"; on line {number} {words}" for number, words in more)
-        raise LessonError(f"{lesson.path}:{line}: {what}{others}")
-    return numbered
-
-
-def _check_title(title: str, where: str, cell: Cell) -> None:
-    names = {cell.exercise, cell.check}
-    if (said := re.search(r"`(\w+)`", title)) and said[1] not in names:
-        raise LessonError(
-            f"{where}: this heading says `{said[1]}`, and the fence below it, on line {cell.line - 1}, {cell.exercise}"
-        )
-    said = re.search(r"\b(no|\d+) points?\b", title)
-    if said and cell.points != (0 if said[1] == "no" else int(said[1])):
-        raise LessonError(
-            f"{where}: this heading says {said[0]}, and the fence of {cell.exercise}, on line {cell.line - 1}, {cell.points}"
-        )
-
-
 def _check_mentions(lesson: Lesson, numbered: dict[tuple[str, int], str], hints: dict[str, list[str]]) -> None:
     """No text says "exercise 3": the number is another one when an exercise is added before it."""
-    places = [(f"{lesson.path}:{line}", OWN_NUMBER.sub("", text)) for line, text in _prose(lesson)]
+    places = [(f"{lesson.path}:{line}", OWN_NUMBER.sub("", text)) for line, text in prose(lesson)]
     for cell in lesson.cells:
         if cell.kind == "code":
             places += [(f"{lesson.path}:{line}", text) for line, text in enumerate(cell.source.splitlines(), cell.line)]

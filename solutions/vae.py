@@ -47,19 +47,20 @@ class VAE(nn.Module):
             nn.Linear(256, 64 * 7 * 7),
             nn.ReLU(),
             nn.Unflatten(1, (64, 7, 7)),
-            nn.ConvTranspose2d(64, 32, kernel_size=3, stride=2, padding=1, output_padding=1),  # (N, 32, 14, 14)
+            nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),  # 14 x 14
             nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, kernel_size=3, stride=2, padding=1, output_padding=1),  # logits (N, 1, 28, 28)
+            nn.ConvTranspose2d(32, 1, 3, stride=2, padding=1, output_padding=1),  # logits, 28 x 28
         )
 
     def elbo(self, x: Tensor) -> Tensor:
         """The bound on log p(x), with one draw of z for each image: (N, 1, 28, 28) -> (N,)."""
         mu, logvar = self.encoder(x).chunk(2, dim=1)  # q(z | x) = N(mu, exp(logvar)), (N, D) each
         eps = torch.randn_like(mu)  # all the chance there is, and no parameter in it,
-        z = mu + (0.5 * logvar).exp() * eps  # so that gradients reach mu and logvar: reparameterization
+        z = mu + (0.5 * logvar).exp() * eps  # so that gradients reach both
         logits = self.decoder(z)  # p(x | z): each pixel is 1 with probability sigmoid(logit)
-        log_likelihood = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))  # (N,)
-        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(dim=1)  # of two Gaussians, in closed form: (N,)
+        cost = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+        log_likelihood = -cost.sum(dim=(1, 2, 3))  # (N,)
+        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(dim=1)  # closed form, (N,)
         return log_likelihood - kl
 
     def sample(self, n: int) -> Tensor:
@@ -67,14 +68,15 @@ class VAE(nn.Module):
         return self.decoder(torch.randn(n, self.latent_dim)).sigmoid()
 
 
-def train(vae: VAE, x_train: Tensor, x_test: Tensor, epochs: int, steps: int | None = None, batch_size: int = 64) -> None:
-    """Climb the ELBO of x_train, at most `steps` steps an epoch; after each epoch, print how far x_test has got."""
+def train(vae: VAE, x_train: Tensor, x_test: Tensor, epochs: int, steps: int | None = None) -> None:
+    """Climb the ELBO of x_train, at most `steps` steps an epoch, and print how far x_test has got."""
     optimizer = torch.optim.Adam(vae.parameters(), betas=(0.8, 0.95), fused=True)
-    batches = len(range(0, len(x_train), batch_size)[:steps])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=epochs * batches, pct_start=0.35)
+    batches = len(range(0, len(x_train), 64)[:steps])
+    steps = epochs * batches
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, steps, pct_start=0.35)
     start = time.perf_counter()
     for epoch in range(1, epochs + 1):
-        for picked in torch.randperm(len(x_train)).split(batch_size)[:batches]:
+        for picked in torch.randperm(len(x_train)).split(64)[:batches]:
             loss = -vae.elbo(x_train[picked]).mean()  # the one mean over the batch
             optimizer.zero_grad()
             loss.backward()
@@ -82,14 +84,20 @@ def train(vae: VAE, x_train: Tensor, x_test: Tensor, epochs: int, steps: int | N
             schedule.step()
         with torch.no_grad():
             nats = -torch.cat([vae.elbo(x) for x in x_test.split(1000)]).mean()
-        print(f"epoch {epoch}, {time.perf_counter() - start:.0f} s: -ELBO of the test images {nats:.1f} nats", flush=True)
+        seconds = time.perf_counter() - start
+        print(
+            f"epoch {epoch}, {seconds:.0f} s: -ELBO of the test images {nats:.1f} nats", flush=True
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a VAE on MNIST, and draw samples from it.")
-    parser.add_argument("--epochs", type=int, default=2, help="passes over the 60,000 images (default: %(default)s)")
-    parser.add_argument("--steps", type=int, help="at most so many steps an epoch, for a quick look")
-    parser.add_argument("--output", default="samples.png", help="where the samples go (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Train a VAE on MNIST, and draw samples from it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=int, default=2, help="passes over the 60,000 images")
+    parser.add_argument("--steps", type=int, help="at most so many steps an epoch")
+    parser.add_argument("--output", default="samples.png", help="where the samples go")
     args = parser.parse_args()
     if args.epochs < 1 or (args.steps is not None and args.steps < 1):
         parser.error("--epochs and --steps: at least 1 is needed")

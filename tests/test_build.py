@@ -260,50 +260,115 @@ def test_registering_twice_is_said_by_the_build_in_one_line(tmp_path, monkeypatc
     )
 
 
-TITLED = "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes\n\n" + EXERCISE
+CARD = "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes"
+HINTS = "".join(f"<details><summary>Hint {n}</summary>\n\nA hint.\n\n</details>\n\n" for n in (1, 2))
 CALL = '```python\nshow(figure, "a caption", "an alternative text")\nexplore(draw, figure, "c", alt="a", t=(0, 1))\n```\n'
-PROOF = f"# A\n\n**Time** 5 minutes. **Points** 2.\n\n{TITLED}\n{CALL}"
+PICTURE = "    " + "x" * 81
+PROOF = f"""# 09 Bad
+
+**When you are done, you can**
+
+- prove it.
+
+**Time** 10 to 10 minutes. **Points** 2.
+
+**Builds on** nothing.
+
+## 1 What it is
+
+{CARD}
+
+{HINTS}{EXERCISE}
+{CALL}
+{PICTURE}
+
+## What you should be able to do now
+
+- Prove it.
+
+## References
+
+- A book.
+"""
+
+
+def proved(tmp_path: Path, text: str, hints: dict | None = None) -> None:
+    proofread(lesson_of(tmp_path, text), hints or {})
 
 
 @pytest.mark.parametrize(
     "text",
     [
         PROOF,
-        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "## Exercise 1: the KL ★ (2 points)"),
-        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "### Mend them (2 points each)"),
-        PROOF.replace(
-            "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes",
-            "**Prediction 1 · `gaussian_kl` ★ · 2 points.** Which?",
-        ),
-        PROOF.replace("### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes", "## What follows"),
-        PROOF.replace("· 2 points", "· no points").replace("points=2", "points=0").replace("**Points** 2", "**Points** 0"),
+        PROOF.replace(CARD, "### Challenge 1 · `gaussian_kl` ★★ · no points · 5 minutes")
+        .replace("points=2", "points=0")
+        .replace("**Points** 2", "**Points** 0")
+        .replace("10 to 10", "5 to 5"),
         PROOF.replace("points=2", 'points=2 check="kl"').replace("`gaussian_kl`", "`kl`"),
-        PROOF + "\n" + EXERCISE.replace("gaussian_kl", "other").replace("points=2", "points=0"),
+        PROOF.replace(HINTS, "### A word before\n\n" + CARD + "\n\n" + HINTS).replace(CARD + "\n\n###", "###"),
+        PROOF.replace(CALL, CALL + "\n```python claim=true\nassert True, " + "x" * 100 + "\n```\n"),
+        PROOF.replace(PICTURE, "$$ a\n    " + "x" * 200 + " $$"),
     ],
 )
 def test_what_agrees_is_left_alone(tmp_path, text):
-    proofread(lesson_of(tmp_path, text), {"gaussian_kl": ["See `kl_1d`, and lesson 03."]})
+    proved(tmp_path, text, {"gaussian_kl": ["See `kl_1d`, and lesson 03."]})
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("**Points** 2", "**Points** 3", 3, "write **Points** 2, which is what the fences add up to"),
-        ("Exercise 1", "Exercise 2", 5, "write Exercise 1, not 2"),
-        ("· 2 points", "· 3 points", 5, "this heading says 3 points, and the fence of gaussian_kl, on line 7, 2"),
-        ("· 2 points", "· no points", 5, "this heading says no points"),
-        ("`gaussian_kl`", "`kl`", 5, "this heading says `kl`, and the fence below it, on line 7, gaussian_kl"),
-        ("5 minutes.", "5 minutes, most for exercise 1.", 3, "write `gaussian_kl` for 'exercise 1'"),
-        ("· 5 minutes", "· 5 minutes, like exercise 1", 5, "write `gaussian_kl` for 'exercise 1'"),
-        ("a caption", "as in Exercise 7", 15, "write `NAME` for 'Exercise 7'"),
-        ('"a caption"', '" "', 15, "show has an empty caption: write one"),
-        ('"an alternative text"', '""', 15, "show has an empty alternative text: write one"),
-        ('"c"', '""', 16, "explore has an empty caption: write one"),
-        ('alt="a"', 'alt=""', 16, "explore has an empty alternative text: write one"),
+        ("**Points** 2", "**Points** 3", 7, "write **Time** 10 to 10 minutes. **Points** 2."),
+        ("10 to 10", "5 to 10", 7, "write **Time** 10 to 10 minutes. **Points** 2."),
+        ("· 5 minutes", "· 25 minutes", 7, "write **Time** 30 to 35 minutes. **Points** 2."),
+        ("# 09 Bad", "# Bad", 1, "write # 09 and the title"),
+        (
+            "**When you are",
+            "**If you are",
+            1,
+            "the lesson's head lacks a line: **When you are done, you can**, and below it a list",
+        ),
+        ("**Builds on** nothing.", "", 7, "the lesson's head lacks a line: **Builds on** what it needs"),
+        ("## 1 What", "## What", 11, "sections are numbered: write ## 1 and the title"),
+        ("## 1 What", "## 2 What", 11, "sections are numbered: write ## 1 and the title"),
+        (
+            CARD + "\n\n" + HINTS,
+            "## Exercise 1: the KL ★ (2 points)\n\n",
+            15,
+            f"gaussian_kl has no heading of its own: write {CARD.replace('★★', '★').replace('5', 'N')}",
+        ),
+        (CARD, CARD + "\n\n### Mend it", 13, "no exercise follows this heading"),
+        ("Exercise 1", "Exercise 2", 13, f"write {CARD}"),
+        ("Exercise 1", "Prediction 1", 13, f"write {CARD}"),
+        ("· 2 points", "· 3 points", 13, f"write {CARD}"),
+        ("· 2 points", "· no points", 13, f"write {CARD}"),
+        (" ★★ ·", " ·", 13, "write ### Exercise 1 · `gaussian_kl` ★ · 2 points · 5 minutes"),
+        ("`gaussian_kl`", "`kl`", 13, f"write {CARD}"),
+        (
+            "· 5 minutes",
+            "· 5 minutes, like exercise 1",
+            13,
+            "write ### Exercise 1 · `gaussian_kl` ★★ · 2 points · N minutes",
+        ),
+        ("Hint 2", "Hint", 21, "write Hint 2"),
+        (
+            "A book.",
+            "A book.\n\n<details><summary>Hint 1</summary>",
+            49,
+            "hints stand between the heading of an exercise and its cell",
+        ),
+        (PICTURE, PICTURE + "x", 39, "86 characters: text that is shown as it stands has at most 85"),
+        ("show(figure", "x = '" + "x" * 95 + "'\nshow(figure", 35, "101 characters: a line of code has at most 100"),
+        ("- Prove it.", "- [ ] Prove it.", 43, "a plain list, without boxes"),
+        ("- prove it.", "- prove it, as in exercise 1.", 5, "write `gaussian_kl` for 'exercise 1'"),
+        ("a caption", "as in Exercise 7", 35, "write `NAME` for 'Exercise 7'"),
+        ('"a caption"', '" "', 35, "show has an empty caption: write one"),
+        ('"an alternative text"', '""', 35, "show has an empty alternative text: write one"),
+        ('"c"', '""', 36, "explore has an empty caption: write one"),
+        ('alt="a"', 'alt=""', 36, "explore has an empty alternative text: write one"),
         (
             'show(figure, "a',
             'check("old_name", f), show(figure, "a',
-            15,
+            35,
             "this checks 'old_name', and no fence of the lesson has that",
         ),
     ],
@@ -312,22 +377,81 @@ def test_what_does_not_agree_is_said_with_what_to_write(tmp_path, old, new, line
     assert PROOF.count(old) == 1
     lesson = lesson_of(tmp_path, PROOF.replace(old, new))
     said = refused(lesson, tmp_path)
-    assert said.startswith(f"{lesson.path}:{line}: {words}")
+    assert said.startswith(f"{lesson.path}:{line}: {words}"), said
+
+
+def test_a_lesson_that_ends_without_its_closing_sections(tmp_path):
+    with pytest.raises(
+        LessonError, match="its last sections are ## What you should be able to do now, and then ## References"
+    ):
+        proved(tmp_path, PROOF.replace("## References", "## 2 More"))
+
+
+def test_a_prediction_lists_its_options(tmp_path):
+    card = "### Prediction 1 · `predict_narrow` ★ · 1 point · 5 minutes"
+    text = (
+        PROOF.replace("gaussian_kl", "predict_narrow")
+        .replace("points=2", "points=1")
+        .replace("**Points** 2", "**Points** 1")
+    )
+    text = text.replace(
+        CARD.replace("gaussian_kl", "predict_narrow"), card + "\n\n- **a** Up.\n- **b** Down.\n- **c** Neither."
+    )
+    text = text.replace(CALL, CALL + '\n```python\nreveal("predict_narrow")\n```\n')
+    proved(tmp_path / "well", text)
+    with pytest.raises(
+        LessonError, match=r'nothing tells which answer is right: after the run write reveal\("predict_narrow"\)'
+    ):
+        proved(tmp_path / "untold", text.replace("reveal", "print"))
+    for wrong in (text.replace("- **c** Neither.\n", ""), text.replace("- **b**", "- (b)")):
+        with pytest.raises(
+            LessonError, match=r"list the options above it, one a line, as - \*\*a\*\*, \*\*b\*\*, \*\*c\*\*"
+        ):
+            proved(tmp_path / str(len(wrong)), wrong)
+
+
+def test_a_lesson_names_its_neighbours_at_both_ends(tmp_path):
+    link = "Previous: [08 Good](../08_good/08_good.ipynb)"
+    (tmp_path / "08_good").mkdir()
+    (tmp_path / "08_good" / "08_good.md").write_text("# 08 Good things, and more\n", encoding="utf-8")
+    for text, line, words in (
+        (PROOF, 3, "below the title write Previous: [08 Good things, and more](../08_good/08_good.ipynb)"),
+        (PROOF.replace("Bad\n", f"Bad\n\n{link}\n"), 49, f"at the end write {link}"),
+        (PROOF.replace("Bad\n", f"Bad\n\n{link}\n") + "\n" + link + "\n", None, None),
+    ):
+        (tmp_path / "09_bad").mkdir(exist_ok=True)
+        path = tmp_path / "09_bad" / "09_bad.md"
+        path.write_text(text, encoding="utf-8")
+        read_lesson.cache_clear()
+        lesson = read_lesson("09_bad", tmp_path)
+        if words is None:
+            proofread(lesson, {})
+            continue
+        with pytest.raises(LessonError) as caught:
+            proofread(lesson, {})
+        assert str(caught.value) == f"{path}:{line}: {words}"
+
+
+def test_a_long_lesson_says_where_a_second_sitting_begins(tmp_path):
+    text = PROOF.replace("· 5 minutes", "· 120 minutes").replace("10 to 10", "125 to 145")
+    with pytest.raises(LessonError, match=r"it takes 125 minutes: write \*\*A second sitting can begin here\.\*\* where"):
+        proved(tmp_path / "one", text)
+    proved(tmp_path / "two", text.replace("- A book.", "- A book.\n\n**A second sitting can begin here.** Save."))
 
 
 def test_all_numbers_that_changed_are_said_at_once(tmp_path):
     """An exercise was added before them, by a copy of its heading's number."""
-    later = "".join(f"\n### Exercise {n} · `e{n}`\n\n" + EXERCISE.replace("gaussian_kl", f"e{n}") for n in (1, 2))
-    lesson = lesson_of(tmp_path, TITLED + later)
+    later = "".join(
+        f"\n### Exercise {n} · `e{n}` ★ · 2 points · 3 minutes\n\n" + EXERCISE.replace("gaussian_kl", f"e{n}")
+        for n in (1, 2)
+    )
+    lesson = lesson_of(tmp_path, PROOF.replace(EXERCISE, EXERCISE + later))
     with pytest.raises(LessonError) as caught:
         proofread(lesson, {})
-    assert str(caught.value) == f"{lesson.path}:10: write Exercise 2, not 1; on line 19 write Exercise 3, not 2"
-
-
-def test_titles_that_speak_of_several_exercises_hold_for_each(tmp_path):
-    second = EXERCISE.replace("gaussian_kl", "kl_1d").replace("points=2", "points=3")
-    lesson = lesson_of(tmp_path, "# A\n\n### Mend them (2 points each)\n\n" + EXERCISE + "\n" + second)
-    assert "this heading says 2 points, and the fence of kl_1d, on line 12, 3" in refused(lesson, tmp_path)
+    assert str(caught.value) == (
+        f"{lesson.path}:34: write ### Exercise 2 · `e1` ★ · 2 points · 3 minutes; "
+        "on line 43 write ### Exercise 3 · `e2` ★ · 2 points · 3 minutes"
+    )
 
 
 def test_a_hint_that_counts_exercises(tmp_path, newcomer):
@@ -351,15 +475,16 @@ def test_the_build_writes_the_lesson_s_numbers_into_the_readme(tmp_path):
     lesson = lesson_of(tmp_path, PROOF)
     readme = tmp_path / "README.md"
     row, other = (
-        "| [09 A](notebooks/09_bad/09_bad.ipynb) | play | 5–10 |",
+        "| [09 A](notebooks/09_bad/09_bad.ipynb) | play |",
         "| [08 B](notebooks/08/08.ipynb) | see | 5 | 8 | 9 |\n",
     )
-    readme.write_text(f"# R\n\n{other}{row} 7 | 8 |\n", encoding="utf-8")
+    readme.write_text(f"# R\n\n{other}{row} 5–9 | 7 | 8 |\n", encoding="utf-8")
     update_readme([lesson], readme)
-    assert readme.read_text(encoding="utf-8") == f"# R\n\n{other}{row} 1 | 2 |\n"
+    assert readme.read_text(encoding="utf-8") == f"# R\n\n{other}{row} 10–10 | 1 | 2 |\n"
     readme.write_text(other, encoding="utf-8")
     with pytest.raises(
-        LessonError, match=r"no row for 09_bad: write \| \[A\]\(notebooks/09_bad/09_bad\.ipynb\) \| .* \| 1 \| 2 \|"
+        LessonError,
+        match=r"no row for 09_bad: write \| \[09 Bad\]\(notebooks/09_bad/09_bad\.ipynb\) \| .* \| 10–10 \| 1 \| 2 \|",
     ):
         update_readme([lesson], readme)
     assert readme.read_text(encoding="utf-8") == other
@@ -406,7 +531,7 @@ def test_the_command_says_in_one_line_what_is_wrong():
 
 @pytest.mark.parametrize("step", ["compile_key", "write_source", "generate_assignment"])
 def test_a_build_that_fails_leaves_what_there_was(tmp_path, monkeypatch, step):
-    lesson = lesson_of(tmp_path, EXERCISE)
+    lesson = lesson_of(tmp_path, PROOF)
     folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
     files = [
         notebook_of(folders[0], lesson.name),

@@ -6,8 +6,8 @@ from autograde import judge
 from autograde.catalogue import Exercise, load_all
 from autograde.judging import judge_observation, observe_mistake
 from autograde.lesson import lesson_names, read_lesson
-from vae_helpers.checks import CheckFailed, answer_key, check
-from vae_helpers.checks.probes import PROBES, choice
+from vae_helpers.checks import NOTED, CheckFailed, answer_key, check, reveal
+from vae_helpers.checks.probes import OPTIONS, PROBES, choice
 from vae_helpers.checks.probes import load_all as load_probes
 
 CATALOGUE = load_all()
@@ -33,14 +33,22 @@ REFERENCES = [of_exercise(name) for name, exercise in CATALOGUE.items() if exerc
 def test_mistake_is_rejected_and_named(name, mistake, seeds):
     for seed in seeds:
         verdict = judge_observation(name, observe_mistake(name, mistake, seed), seed)
-        assert not verdict.passed
+        assert verdict.passed == (name in OPTIONS)  # a prediction counts for having been made
         assert verdict.mistake == mistake, f"seed {seed}: {verdict}"
 
 
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
-def test_notebook_check_names_the_mistake_too(name, mistake):
+def test_notebook_check_names_the_mistake_too(name, mistake, capsys):
+    hint, make = CATALOGUE[name].mistakes[mistake]
+    if name in OPTIONS:
+        check(name, make())
+        reveal(name)
+        noted, told = capsys.readouterr().out.splitlines()
+        assert noted.startswith(f"✓ {name}: noted: ")
+        assert told.startswith(f"✗ {name}: you said ") and told.endswith(hint)
+        return
     with pytest.raises(CheckFailed) as caught:
-        check(name, CATALOGUE[name].mistakes[mistake][1]())
+        check(name, make())
     assert caught.value.verdict.mistake == mistake
 
 
@@ -69,6 +77,29 @@ def test_the_published_key_is_no_answer_to_other_inputs(name, seeds):
     """What a notebook's check saw of the reference, handed in word for word, must not pass for everybody."""
     published, _ = answer_key(name)
     assert not all(judge_observation(name, published, seed).passed for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    "name, answer",
+    [("predict_narrow", "d"), ("predict_narrow", None), ("predict_narrow", 1), ("predict_double_mu", float("nan"))],
+)
+def test_what_is_no_answer_to_a_prediction_is_not_noted(name, answer, monkeypatch):
+    monkeypatch.delitem(NOTED, name, raising=False)
+    with pytest.raises(CheckFailed) as caught:
+        check(name, answer)
+    assert caught.value.verdict.mistake is None and name not in NOTED
+    assert not judge(name, answer).passed
+
+
+def test_a_prediction_is_told_when_it_has_been_made(monkeypatch, capsys):
+    monkeypatch.delitem(NOTED, "predict_narrow", raising=False)
+    reveal("predict_narrow")
+    assert "nothing noted yet" in capsys.readouterr().out
+    check("predict_narrow", CATALOGUE["predict_narrow"].reference)
+    reveal("predict_narrow")
+    assert capsys.readouterr().out.splitlines()[-1] == "✓ predict_narrow: you said c, and that is right."
+    with pytest.raises(ValueError, match="'gaussian_kl' is no prediction"):
+        reveal("gaussian_kl")
 
 
 def test_every_exercise_has_its_probe_and_its_entry_and_these_their_exercise():

@@ -60,6 +60,7 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(open_page, name,
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 768})
         page.evaluate("document.querySelectorAll('details').forEach((hint) => (hint.open = true))")
+        page.evaluate("() => Promise.all(document.getAnimations().map((fade) => fade.finished)).then(() => true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = axe.Axe().run(page, context=OURS).response["violations"]
         assert [(one["id"], [node["html"][:150] for node in one["nodes"]][:3]) for one in found] == [], (width, theme)

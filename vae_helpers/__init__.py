@@ -1,6 +1,6 @@
 """What the notebooks import: data, training loop, evaluation, plots, explorers, toy models and checks."""
 
-from .checks import CheckFailed, check
+from .checks import CheckFailed, check, reveal
 from .data import DataUnavailable, load_mnist
 from .evaluate import ElboTerms, evaluate_elbo
 from .explore import explore, latent_explorer
@@ -35,6 +35,7 @@ __all__ = [
     "plot_latents",
     "plot_reconstructions",
     "plot_rows",
+    "reveal",
     "save_weights",
     "show",
     "show_versions",

@@ -131,7 +131,7 @@ conv_transpose2d = Exercise("conv_transpose2d")
 conv_transpose2d.edits("""
 forgot_bias: ` + bias[:, None, None]` → ``
     The bias is missing: one number for each output channel, added after the stamps.
-overwritten: `b : b + reach_w : stride] += stamps` → `b : b + reach_w : stride] = stamps`
+overwritten: `places += stamps[..., a, b].transpose(0, 3, 1, 2)` → `places[:] = stamps[..., a, b].transpose(0, 3, 1, 2)`
     Where stamps overlap, the later one replaces the earlier one. They add up: += in place of =.
 kernel_flipped: `stamps[..., a, b]` → `stamps[..., kh - 1 - a, kw - 1 - b]`
     Your kernel is upside down and left to right. Stamps land as they are; only a transposed convolution that is computed
@@ -251,9 +251,9 @@ def by_a_matrix_for_rows_and_one_for_columns(x, weight, bias, stride, padding, o
 
 encode = Exercise("numpy_encode")
 encode.edits("""
-no_relu_after_the_first_convolution: `np.maximum(conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1), 0)` → `conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)`
+no_relu_after_the_first_convolution: `np.maximum(conv2d(x, *conv1, stride=2, padding=1), 0)` → `conv2d(x, *conv1, stride=2, padding=1)`
     The ReLU after `encoder.conv1` is missing.
-no_relu_after_the_second_convolution: `np.maximum(conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1), 0)` → `conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)`
+no_relu_after_the_second_convolution: `np.maximum(conv2d(h, *conv2, stride=2, padding=1), 0)` → `conv2d(h, *conv2, stride=2, padding=1)`
     The ReLU after `encoder.conv2` is missing.
 no_relu_after_hidden: `np.maximum(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"], 0)` → `h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"]`
     The ReLU after `encoder.hidden` is missing.
@@ -333,22 +333,22 @@ def by_images_one_after_the_other(params, x):
 
 decode = Exercise("numpy_decode")
 decode.edits("""
-sigmoid_at_the_end: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return 1 / (1 + np.exp(-conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)))`
+sigmoid_at_the_end: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return 1 / (1 + np.exp(-conv_transpose2d(h, *conv2, 2, 1, 1)))`
     These are probabilities. Return the logits: no sigmoid after the last layer.
-relu_at_the_end: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return np.maximum(conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1), 0)`
+relu_at_the_end: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return np.maximum(conv_transpose2d(h, *conv2, 2, 1, 1), 0)`
     A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
 no_relu_after_hidden: `np.maximum(z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"], 0)` → `z @ params["decoder.hidden.weight"].T + params["decoder.hidden.bias"]`
     The ReLU after `decoder.hidden` is missing.
 no_relu_after_grid: `np.maximum(h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"], 0)` → `h @ params["decoder.grid.weight"].T + params["decoder.grid.bias"]`
     The ReLU after `decoder.grid`, before the reshape, is missing.
-no_relu_between_convolutions: `np.maximum(conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1), 0)` → `conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], 2, 1, 1)`
+no_relu_between_convolutions: `np.maximum(conv_transpose2d(h, *conv1, 2, 1, 1), 0)` → `conv_transpose2d(h, *conv1, 2, 1, 1)`
     The ReLU between the two transposed convolutions is missing.
 channels_last_in_the_grid: `h = h.reshape(len(z), -1, 7, 7)` → `h = h.reshape(len(z), 7, 7, -1).transpose(0, 3, 1, 2)`
     You read the 49·C numbers with the channels last. They are laid out channel by channel: reshape to (N, C, 7, 7) at
     once.
 grid_transposed: `h = h.reshape(len(z), -1, 7, 7)` → `h = h.reshape(len(z), -1, 7, 7).swapaxes(2, 3)`
     Rows and columns of the 7 × 7 grid are exchanged.
-flat_result: `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1)` → `return conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], 2, 1, 1).reshape(len(z), 784)`
+flat_result: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return conv_transpose2d(h, *conv2, 2, 1, 1).reshape(len(z), 784)`
     The result is flat. Leave it as images, (N, 1, 28, 28).
 fixed_size: `h.reshape(len(z), -1, 7, 7)` → `h.reshape(len(z), 64, 7, 7)`
     You write the number 64 into the reshape. Parameters of another size are allowed: take -1, which counts for itself.

@@ -119,14 +119,14 @@ def by_kaiming_and_hand(latent_dim, generator=None):
 # --- encode, decode -----------------------------------------------------------------------------------------------------------
 
 encode = Exercise("torch_encode")
-_FIRST = 'F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)'
-_SECOND = 'F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)'
+_FIRST = "F.conv2d(x, *conv1, stride=2, padding=1)"
+_SECOND = "F.conv2d(h, *conv2, stride=2, padding=1)"
 encode.edits("""
-no_relu_after_conv1: `F.relu(F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1))` → `F.conv2d(x, params["encoder.conv1.weight"], params["encoder.conv1.bias"], stride=2, padding=1)`
+no_relu_after_conv1: `F.relu(F.conv2d(x, *conv1, stride=2, padding=1))` → `F.conv2d(x, *conv1, stride=2, padding=1)`
     The ReLU after `encoder.conv1` is missing: see the table's column.
-no_relu_after_conv2: `F.relu(F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1))` → `F.conv2d(h, params["encoder.conv2.weight"], params["encoder.conv2.bias"], stride=2, padding=1)`
+no_relu_after_conv2: `F.relu(F.conv2d(h, *conv2, stride=2, padding=1))` → `F.conv2d(h, *conv2, stride=2, padding=1)`
     The ReLU after `encoder.conv2` is missing.
-no_relu_before_heads: `F.relu(F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"]))` → `F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"])`
+no_relu_before_heads: `F.relu(F.linear(h.flatten(1), *hidden))` → `F.linear(h.flatten(1), *hidden)`
     The ReLU after `encoder.hidden` is missing.
 relu_on_the_heads: `return mu, logvar` → `return F.relu(mu), F.relu(logvar)`
     There is a ReLU on the heads. `mu` and `logvar` may be negative; without that no variance goes below 1.
@@ -134,13 +134,11 @@ relu_on_the_heads: `return mu, logvar` → `return F.relu(mu), F.relu(logvar)`
 encode.edited(
     "no_bias_in_convolutions",
     f"F.relu({_FIRST})\n    h = F.relu({_SECOND})",
-    f"F.relu({_FIRST})\n    h = F.relu({_SECOND})".replace(' params["encoder.conv1.bias"],', "").replace(
-        ' params["encoder.conv2.bias"],', ""
-    ),
+    f"F.relu({_FIRST})\n    h = F.relu({_SECOND})".replace("*conv1", "conv1[0]").replace("*conv2", "conv2[0]"),
     "The convolutions' biases are not used. `F.conv2d` takes the bias as its third argument, and says nothing where it is missing.",
 )
 encode.edits("""
-no_bias_in_hidden: `, params["encoder.hidden.bias"])` → `)`
+no_bias_in_hidden: `*hidden)` → `hidden[0])`
     The bias of `encoder.hidden` is not used: `F.linear` takes it as its third argument.
 no_bias_in_the_heads: `mu = F.linear(h, params["encoder.mu.weight"], params["encoder.mu.bias"])\n    logvar = F.linear(h, params["encoder.logvar.weight"], params["encoder.logvar.bias"])` → `mu = F.linear(h, params["encoder.mu.weight"])\n    logvar = F.linear(h, params["encoder.logvar.weight"])`
     The biases of the two heads are not used: `F.linear` takes the bias as its third argument.
@@ -201,24 +199,24 @@ def by_unfolding_in_float64(params, x):
 decode = Exercise("torch_decode")
 _START = 'F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bias"])'
 _GRID = 'F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"])'
-_UP = 'F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice)'
-_OUT = 'return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)'
+_UP = "F.conv_transpose2d(h, *conv1, **twice)"
+_OUT = "return F.conv_transpose2d(h, *conv2, **twice)"
 decode.edits("""
 no_relu_after_hidden: `F.relu(F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bias"]))` → `F.linear(z, params["decoder.hidden.weight"], params["decoder.hidden.bias"])`
     The ReLU after `decoder.hidden` is missing.
 no_relu_after_grid: `F.relu(F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"]))` → `F.linear(h, params["decoder.grid.weight"], params["decoder.grid.bias"])`
     The ReLU after `decoder.grid`, before the reshape, is missing.
-no_relu_between_convolutions: `F.relu(F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice))` → `F.conv_transpose2d(h, params["decoder.conv1.weight"], params["decoder.conv1.bias"], **twice)`
+no_relu_between_convolutions: `F.relu(F.conv_transpose2d(h, *conv1, **twice))` → `F.conv_transpose2d(h, *conv1, **twice)`
     The ReLU after `decoder.conv1` is missing.
-sigmoid_at_the_end: `return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)` → `return torch.sigmoid(F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice))`
+sigmoid_at_the_end: `return F.conv_transpose2d(h, *conv2, **twice)` → `return torch.sigmoid(F.conv_transpose2d(h, *conv2, **twice))`
     These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.
-relu_at_the_end: `return F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice)` → `return F.relu(F.conv_transpose2d(h, params["decoder.conv2.weight"], params["decoder.conv2.bias"], **twice))`
+relu_at_the_end: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.relu(F.conv_transpose2d(h, *conv2, **twice))`
     A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
 """)
 decode.edited(
     "no_bias_in_convolutions",
     f"F.relu({_UP})\n    {_OUT}",
-    f"F.relu({_UP})\n    {_OUT}".replace(' params["decoder.conv1.bias"],', "").replace(' params["decoder.conv2.bias"],', ""),
+    f"F.relu({_UP})\n    {_OUT}".replace("*conv1", "conv1[0]").replace("*conv2", "conv2[0]"),
     "The biases of the transposed convolutions are not used. The bias is the third argument, and nobody complains where it is missing.",
 )
 decode.edited(
@@ -240,9 +238,7 @@ kernels_flipped: `params["decoder.conv1.weight"]` → `params["decoder.conv1.wei
 decode.edited(
     "no_gradient_to_parameters",
     _OUT,
-    _OUT.replace("params[", "{name: p.detach() for name, p in params.items()}[").replace(
-        "return ", "params = params; return "
-    ),
+    _OUT.replace("*conv2", "*(part.detach() for part in conv2)"),
     "The numbers are right, but not all parameters get a gradient: leave out `detach`, `.data` and `no_grad`.",
 )
 
@@ -313,12 +309,12 @@ kl_summed_over_batch: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `r
     The reconstruction term is averaged over the batch, but the KL is summed over it.
 double_sigmoid: `(logits, x, ` → `(torch.sigmoid(logits), x, `
     The sigmoid is applied twice: once by you, and once inside binary_cross_entropy_with_logits, which takes logits.
-clamped_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none").sum(dim=(1, 2, 3))`
+clamped_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")`
     Where a logit is large, its sigmoid is rounded to exactly 0 or 1, and the loss of that pixel is wrong. Use the
     function that takes logits.
-log_of_zero: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `-(x * torch.sigmoid(logits).log() + (1 - x) * (1 - torch.sigmoid(logits)).log()).sum(dim=(1, 2, 3))`
+log_of_zero: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `-(x * torch.sigmoid(logits).log() + (1 - x) * (1 - torch.sigmoid(logits)).log())`
     You take the logarithm of a probability that was rounded to exactly 0 or 1. Use the function that takes logits.
-squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=(1, 2, 3))` → `((torch.sigmoid(logits) - x) ** 2).sum(dim=(1, 2, 3))`
+squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `(torch.sigmoid(logits) - x) ** 2`
     This is a squared error. The pixels are coins: the reconstruction term is the binary cross-entropy.
 variance_for_std: `(0.5 * logvar).exp()` → `logvar.exp()`
     You multiply the noise by the variance. The standard deviation is its root: exp(½ · logvar).

@@ -89,7 +89,7 @@ no_relu_after_first_linear: `nn.Linear(latent_dim, 256),\n            nn.ReLU(),
     The ReLU after the first linear layer is missing.
 no_output_padding: `padding=1, output_padding=1),  # (N, 32, 14, 14)` → `padding=1),  # (N, 32, 14, 14)`
     The first transposed convolution makes 13 × 13, not 14 × 14: give it output_padding=1.
-kernel_of_four: `nn.ConvTranspose2d(64, 32, kernel_size=3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1)`
+kernel_of_four: `nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1)`
     Your first transposed convolution has a kernel of 4 × 4, without output_padding. The table says 3 × 3 and
     output_padding=1: the sizes come out alike, the parameters don't.
 """)

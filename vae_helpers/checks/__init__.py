@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from .observation import Observation, Recorder, undisturbed, unpack
-from .verdict import Verdict, compare
+from .predictions import predicted
+from .probes import load_all
+from .verdict import Verdict, agree, compare
 
 KEYS = Path(__file__).parent / "keys"
 PUBLIC_SEED = 0
 MOST_PRINTED = 2000  # characters of what student code prints
+NOTED: dict[str, Observation] = {}  # the predictions that this kernel has taken
 
 
 class CheckFailed(AssertionError):
@@ -66,13 +69,16 @@ def check(exercise: str, implementation: Callable | Any) -> None:
     """Check your solution of an exercise, and say what is wrong where something is.
 
     exercise: its name, as in the cell that calls this.
-    implementation: your function, class, choice or number.
+    implementation: your function, class, choice or number. A prediction is noted, and told by `reveal` after the experiment.
     Prints one line when it passes; raises CheckFailed, an AssertionError with the verdict, when it does not. What your code
     prints is shown then, too, once: the check calls it several times.
     """
     reference, mistakes = answer_key(exercise)
     recorder = Recorder(PUBLIC_SEED)
-    verdict = compare(exercise, observe(exercise, implementation, PUBLIC_SEED, recorder), reference, mistakes)
+    seen = observe(exercise, implementation, PUBLIC_SEED, recorder)
+    verdict = compare(exercise, seen, reference, mistakes)
+    if predicted(exercise, seen):
+        NOTED[exercise] = seen
     if verdict.passed:
         print(verdict)
         return
@@ -83,3 +89,25 @@ def check(exercise: str, implementation: Callable | Any) -> None:
 
         display({"text/html": verdict._repr_html_(), "text/plain": str(verdict)}, raw=True)
     raise CheckFailed(verdict)
+
+
+def reveal(exercise: str) -> None:
+    """After the experiment: print which option of a prediction was right, and what is wrong with the one that you chose.
+
+    exercise: its name, as in its check. Tells nothing before the check has noted an answer. Raises ValueError for what is no prediction.
+    """
+    reference, mistakes = answer_key(exercise)
+    load_all()
+    right = predicted(exercise, reference)
+    if right is None:
+        raise ValueError(f"{exercise!r} is no prediction")
+    if exercise not in NOTED:
+        print(f"{exercise}: nothing noted yet. Make your prediction, run its check, and then this cell again.")
+        return
+    seen = NOTED[exercise]
+    yours = predicted(exercise, seen)
+    if agree(seen, reference):
+        print(f"✓ {exercise}: you said {yours}, and that is right.")
+        return
+    hint = " ".join(hint for _, hint, known in mistakes if agree(seen, known))
+    print(f"✗ {exercise}: you said {yours}; right is {right}. {hint}".rstrip())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .observation import NOT_WRITTEN, RAISED, Fact, NotWritten, Observation, name_of_result, undecided_places
+from .predictions import predicted
 
 # How near a sum or a factor must be to be called one: a sum of rounded numbers differs by less, and another mistake hardly ever.
 CERTAIN = 1e-4
@@ -17,7 +18,8 @@ MINOR = ("dtype of", "inputs changed in place", "resets the global random seed")
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None.
+    """The outcome of one check. `mistake` is the catalogue's name of the mistake recognised, or None: of a prediction, which passes
+    whatever was chosen, of the wrong option.
 
     written: False where there is no answer yet, but the line that the cell was handed out with.
     """
@@ -61,6 +63,9 @@ def compare(
     """
     seen = _unpacked(seen, reference)
     difference = first_difference(seen, reference)
+    if answer := predicted(exercise, seen):
+        chosen = [name for name, _, known in mistakes if agree(seen, known)] if difference else []
+        return Verdict(exercise, True, f"noted: {answer}.", chosen[0] if len(chosen) == 1 else None)
     if difference is None:
         return Verdict(exercise, True, "right.")
     if not difference.written:

@@ -9,6 +9,8 @@ from ..observation import NotWritten, Recorder
 
 Probe = Callable[[Any, Recorder], None]
 PROBES: dict[str, Probe] = {}
+OPTIONS: dict[str, str] = {}  # by prediction, its letters; none where it is a number
+PREDICTION = "your prediction"
 
 
 def probe(exercise: str) -> Callable[[Probe], Probe]:
@@ -25,30 +27,32 @@ def probe(exercise: str) -> Callable[[Probe], Probe]:
 
 def choice(exercise: str, options: str) -> None:
     """Register a prediction with lettered options, such as "abc"."""
+    OPTIONS[exercise] = options
 
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
         letter = answer.strip().lower() if isinstance(answer, str) else answer
-        with see.attempt("your prediction"):
+        with see.attempt(PREDICTION):
             if answer is None or answer is ...:
                 raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
             if letter not in list(options):
                 wrong = f"{answer!r} is not one of {', '.join(options)}"
-                see.note("your prediction", "choice", wrong, told=wrong + ".")
+                see.note(PREDICTION, "choice", wrong, told=wrong + ".")
                 return
             # Where it stands among the options, as an array that is no letter.
-            see.note("your prediction", "choice", [letter == option for option in options])
+            see.note(PREDICTION, "choice", [letter == option for option in options])
 
 
 def number(exercise: str, rtol: float) -> None:
     """Register a prediction that is a number, right within the relative tolerance `rtol`."""
+    OPTIONS[exercise] = ""
 
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
-        with see.attempt("your prediction"):
+        with see.attempt(PREDICTION):
             if answer is None or answer is ...:
                 raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
-            see.note("your prediction", "number", float(answer), rtol=rtol)
+            see.note(PREDICTION, "number", float(answer), rtol=rtol)
 
 
 def find_probe(exercise: str) -> Probe:
