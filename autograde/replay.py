@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vae_helpers.checks.observation import Observation, Recorder, undisturbed
+from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes import find_probe
+from vae_helpers.checks.recorder import Recorder, undisturbed
 
 from .catalogue import find_exercise
 from .classroom import Course

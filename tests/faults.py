@@ -1302,7 +1302,7 @@ def patched_observe():
 
 PATCH = """
 from vae_helpers.checks import answer_key
-from vae_helpers.checks.observation import Recorder
+from vae_helpers.checks.recorder import Recorder
 known = {fact.place: fact for fact in answer_key("gaussian_kl")[0]}
 original = Recorder.note
 def note(self, label, what, value, **words):
@@ -1346,9 +1346,9 @@ def patched_pack():
 def patched_undisturbed():
     """The context in which every probe runs is broken, so that there is nothing to see."""
     return """
-    from vae_helpers.checks import observation
+    from vae_helpers.checks import recorder
     import vae_helpers.checks as checks
-    observation.undisturbed = checks.undisturbed = None
+    recorder.undisturbed = checks.undisturbed = None
     """
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from autograde.catalogue import find_exercise
 from vae_helpers.checks import CheckFailed, check, observe
 from vae_helpers.checks.expressions import expression
-from vae_helpers.checks.observation import Fact, Recorder, as_array, pack, undisturbed, unpack
+from vae_helpers.checks.observation import Fact, pack, unpack
+from vae_helpers.checks.recorder import Recorder, as_array, undisturbed
 from vae_helpers.checks.verdict import compare
 
 NUMBERS = st.one_of(

@@ -14,8 +14,9 @@ from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import LessonError
 from autograde.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
 from vae_helpers.checks import KEYS
-from vae_helpers.checks.observation import Recorder, pack, undecided_places, unpack
+from vae_helpers.checks.observation import pack, undecided_places, unpack
 from vae_helpers.checks.probes import PROBES, probe
+from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.verdict import agree
 
 FLOATS = st.one_of(

@@ -1,6 +1,6 @@
 """Observe, then judge: the checks that the notebooks call.
 
-A probe (`probes/`) runs an implementation and records what it does (`observation`); the judge (`verdict`) compares that
+A probe (`probes/`) runs an implementation and records what it does (`recorder`, `observation`); the judge (`verdict`) compares that
 with the shipped answer key (`keys/`): arrays of what the reference and each known mistake did for the same inputs.
 """
 
@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .observation import Observation, Recorder, undisturbed, unpack
+from .observation import Observation, unpack
 from .predictions import predicted
 from .probes import load_all
+from .recorder import Recorder, undisturbed
 from .verdict import Verdict, agree, compare
 
 KEYS = Path(__file__).parent / "keys"

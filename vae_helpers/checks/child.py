@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from . import observe
-from .observation import Observation, Recorder, undisturbed
+from .observation import Observation
 from .protocol import CELL, ERROR, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
+from .recorder import Recorder, undisturbed
 from .shell import shell
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .observation import Recorder
+from .recorder import Recorder
 
 
 def note_own_noise(see: Recorder, label: str, module: nn.Module, *row: Tensor) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .observation import NotWritten, Recorder, as_array, undisturbed
+from .recorder import NotWritten, Recorder, as_array, undisturbed
 
 # What math, NumPy and PyTorch say of an expression that their functions are given.
 NUMERIC = ("Cannot convert expression to float", "has no callable", "must be Tensor")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..toy import LinearVAE
-from .observation import Recorder
+from .recorder import Recorder
 
 
 def fill_parameters(module: nn.Module, run: Callable[[nn.Module], tuple[Tensor, ...]], seed: int) -> None:

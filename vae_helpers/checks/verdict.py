@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .observation import NOT_WRITTEN, RAISED, Fact, NotWritten, Observation, name_of_result, undecided_places
+from .observation import NOT_WRITTEN, RAISED, Fact, Observation, name_of_result, undecided_places
 from .predictions import predicted
+from .recorder import NotWritten
 
 # How near a sum or a factor must be to be called one: a sum of rounded numbers differs by less, and another mistake hardly ever.
 CERTAIN = 1e-4

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-from ..observation import NotWritten, Recorder
+from ..recorder import NotWritten, Recorder
 
 Probe = Callable[[Any, Recorder], None]
 PROBES: dict[str, Probe] = {}

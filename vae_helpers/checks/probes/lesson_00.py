@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_between", "abc")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...toy import LinearGaussian
-from ..observation import Recorder, undisturbed
+from ..recorder import Recorder, undisturbed
 from . import choice, number, probe
 
 choice("predict_naive_bias", "abc")

@@ -11,7 +11,7 @@ from torch.distributions import MultivariateNormal
 
 from ...toy import LinearGaussian
 from ..expressions import expression
-from ..observation import Recorder, as_array, undisturbed
+from ..recorder import Recorder, as_array, undisturbed
 from . import choice, probe
 
 choice("predict_no_entropy", "abc")

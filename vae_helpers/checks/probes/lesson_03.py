@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..expressions import expression
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_narrow", "abc")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..observation import Recorder, undisturbed
+from ..recorder import Recorder, undisturbed
 from . import choice, number, probe
 
 ROWS = 5_000

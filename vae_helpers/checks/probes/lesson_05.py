@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 number("predict_size", rtol=1e-3)

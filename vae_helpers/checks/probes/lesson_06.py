@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ..observation import Recorder, undisturbed
+from ..recorder import Recorder, undisturbed
 from . import choice, number, probe
 
 number("predict_accumulate", rtol=1e-3)

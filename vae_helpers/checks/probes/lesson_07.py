@@ -10,7 +10,7 @@ from ...evaluate import evaluate_elbo
 from ...toy import LinearVAE
 from ..draws import note_codes, note_generator, note_own_noise
 from ..modules import fill_parameters
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 NEGATIVE_ELBO = "negative ELBO in nats per image"

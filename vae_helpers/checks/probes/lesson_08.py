@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...toy import LinearVAE
 from ..modules import fill_linear_vae, fill_parameters
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_reconstruction", "abc")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_floor_gradient", "abc")

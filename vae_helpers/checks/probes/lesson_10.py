@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...toy import LinearVAE
 from ..modules import fill_linear_vae
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 number("predict_entropy", rtol=0.01)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..draws import note_codes, note_generator, note_own_noise
 from ..modules import fill_parameters, note_gradients
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_conditional_gap", "abcd")

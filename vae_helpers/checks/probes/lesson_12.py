@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..draws import note_generator
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_argmin", "abc")

@@ -10,7 +10,7 @@ from torch.distributions import Independent, Normal
 
 from ...toy import LinearVAE
 from ..modules import note_gradients
-from ..observation import Recorder, undisturbed
+from ..recorder import Recorder, undisturbed
 from . import choice, probe
 
 choice("predict_more_samples", "abc")

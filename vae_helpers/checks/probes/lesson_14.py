@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from ..modules import note_gradients
-from ..observation import Recorder
+from ..recorder import Recorder
 from . import choice, number, probe
 
 choice("predict_exact_posteriors", "abc")
