@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .cluster import start_fork_server
@@ -20,6 +20,7 @@ def find_lessons(words: Sequence[str]) -> list[Lesson]:
 
 
 def build_command(args: argparse.Namespace) -> None:
+    """Make notebooks/ and the answer keys from solutions/."""
     from .build import build, remove_left_over_keys
     from .proofread import still_spoken_of, total, update_readme
 
@@ -33,6 +34,7 @@ def build_command(args: argparse.Namespace) -> None:
 
 
 def prepare_command(args: argparse.Namespace) -> None:
+    """Make what nbgrader and its formgrader need in a fresh clone."""
     from .classroom import Course, prepare
 
     course, lessons = Course.find(), find_lessons(args.lesson)
@@ -41,6 +43,7 @@ def prepare_command(args: argparse.Namespace) -> None:
 
 
 def bundle_command(args: argparse.Namespace) -> None:
+    """Pack what students need, and nothing that gives a solution away."""
     from .bundle import bundle
 
     for name in bundle(find_lessons(args.lesson), args.output):
@@ -49,6 +52,7 @@ def bundle_command(args: argparse.Namespace) -> None:
 
 
 def claims_command(args: argparse.Namespace) -> None:
+    """Run the lessons over seeds and processors: does what they say of the runs hold?"""
     from .claims import check_claims, run_here
 
     lessons = find_lessons(args.lesson)
@@ -59,12 +63,14 @@ def claims_command(args: argparse.Namespace) -> None:
 
 
 def demo_command(args: argparse.Namespace) -> None:
+    """Make a class of synthetic students, grade it, and print who got what."""
     from .demo import demo
 
     demo(args.folder)
 
 
 def site_command(args: argparse.Namespace) -> None:
+    """Make the course's web site in build/site."""
     if args.workers < 1:
         raise CourseError(f"--workers {args.workers}: at least 1 is needed")
     lessons = find_lessons(args.lesson)
@@ -75,6 +81,7 @@ def site_command(args: argparse.Namespace) -> None:
 
 
 def pictures_command(args: argparse.Namespace) -> None:
+    """Take the README's screenshots anew."""
     from .site.pictures import take
 
     for path in take():
@@ -82,6 +89,7 @@ def pictures_command(args: argparse.Namespace) -> None:
 
 
 def train_command(args: argparse.Namespace) -> None:
+    """Train a model whose weights ship with the course, and write them."""
     from vae_helpers.pretrained import SHIPPED
 
     from .train_shipped import make
@@ -90,6 +98,7 @@ def train_command(args: argparse.Namespace) -> None:
 
 
 def grade_command(args: argparse.Namespace) -> None:
+    """Grade a lesson's submissions, and write marks and graded notebooks."""
     if args.workers < 1:
         raise CourseError(f"--workers {args.workers}: at least 1 is needed")
     (lesson,) = find_lessons([args.lesson])
@@ -111,6 +120,7 @@ def grade_command(args: argparse.Namespace) -> None:
 
 
 def collect_command(args: argparse.Namespace) -> None:
+    """Put what Moodle, Canvas or a folder has of everybody where grading finds it."""
     from .classroom import Course
     from .collecting import collect, told
     from .lms import read_participants
@@ -124,6 +134,7 @@ def collect_command(args: argparse.Namespace) -> None:
 
 
 def marks_command(args: argparse.Namespace) -> None:
+    """Write a lesson's marks as Canvas, Moodle or a spreadsheet takes them."""
     from .classroom import Course
     from .exporting import write_marks
     from .lms import read_participants
@@ -135,6 +146,7 @@ def marks_command(args: argparse.Namespace) -> None:
 
 
 def gradescope_command(args: argparse.Namespace) -> None:
+    """Pack a lesson's autograder for Gradescope."""
     from .gradescope import autograder
 
     (lesson,) = find_lessons([args.lesson])
@@ -142,6 +154,7 @@ def gradescope_command(args: argparse.Namespace) -> None:
 
 
 def due_command(args: argparse.Namespace) -> None:
+    """Set a lesson's due date, or a student's extension; or list all of them."""
     from .classroom import Course, prepare
 
     course = Course.find()
@@ -160,6 +173,7 @@ def due_command(args: argparse.Namespace) -> None:
 
 
 def replay_command(args: argparse.Namespace) -> None:
+    """One student's exercise again: inputs, what came back, what was expected."""
     from .classroom import Course
     from .replay import replay
 
@@ -167,6 +181,7 @@ def replay_command(args: argparse.Namespace) -> None:
 
 
 def report_command(args: argparse.Namespace) -> None:
+    """A page of what the class got wrong in a lesson, or of all lessons together."""
     from .classroom import Course
     from .overview import write_overview
     from .report import write_report
@@ -183,19 +198,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 1 after one line that says what was wrong. (argparse itself ends with 2.)"""
     parser = argparse.ArgumentParser(prog="python -m autograde", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("build", help="make notebooks/ and the answer keys from solutions/")
+
+    def add(run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        """A command that is called as its function is, and whose help is that function's docstring."""
+        command = commands.add_parser(run.__name__.removesuffix("_command"), help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        return command
+
+    command = add(build_command)
     command.add_argument("lesson", **SEVERAL)
-    command.set_defaults(run=build_command)
-    command = commands.add_parser("prepare", help="make what nbgrader and its formgrader need in a fresh clone")
+    command = add(prepare_command)
     command.add_argument("lesson", **SEVERAL)
-    command.set_defaults(run=prepare_command)
-    command = commands.add_parser("bundle", help="pack what students need, and nothing that gives a solution away")
+    command = add(bundle_command)
     command.add_argument("lesson", **SEVERAL)
     command.add_argument("--output", type=Path, default=Path("grading", "vae-course.zip"), metavar="FILE.zip")
-    command.set_defaults(run=bundle_command)
-    command = commands.add_parser(
-        "claims", help="run the lessons over seeds and processors: does what they say of the runs hold?"
-    )
+    command = add(claims_command)
     command.add_argument("lesson", **SEVERAL)
     command.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="added, times 1000, to every seed in the text"
@@ -203,24 +220,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--processors", nargs="+", default=["AVX2", "SSE4"], help="what PyTorch is to take this one for")
     command.add_argument("--workers", type=int, default=1, help="runs at a time")
     command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # what each run's process is told
-    command.set_defaults(run=claims_command)
-    command = commands.add_parser("demo", help="make a class of synthetic students, grade it, and print who got what")
+    command = add(demo_command)
     command.add_argument("--folder", default="grading/demo", help="where the class, the feedback and the marks are written")
-    command.set_defaults(run=demo_command)
-    command = commands.add_parser("site", help="make the course's web site in build/site")
+    command = add(site_command)
     command.add_argument("lesson", **SEVERAL)
     command.add_argument("--output", type=Path, default=Path("build", "site"), metavar="FOLDER")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="lessons that are run at a time")
-    command.set_defaults(run=site_command)
-    command = commands.add_parser("pictures", help="take the README's screenshots anew")
-    command.set_defaults(run=pictures_command)
-    command = commands.add_parser("train", help="train a model whose weights ship with the course, and write them")
+    command = add(pictures_command)
+    command = add(train_command)
     models = "explorer|classifier|mlp_vae|conv_vae"
     command.add_argument("model", metavar=models, help="each takes a few minutes, mlp_vae half an hour")
     command.add_argument("--epochs", type=float, help="passes over MNIST; by default as many as the shipped one had")
     command.add_argument("--folder", type=Path, help="where its files are written; by default vae_helpers/shipped")
-    command.set_defaults(run=train_command)
-    command = commands.add_parser("grade", help="grade a lesson's submissions, and write marks and graded notebooks")
+    command = add(grade_command)
     command.add_argument("lesson", **ONE)
     command.add_argument("--students", nargs="+", metavar="STUDENT", help="only these")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes on this machine")
@@ -231,15 +243,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument(
         "--no-sandbox", action="store_true", help="run student code with your own rights; recorded with the marks"
     )
-    command.set_defaults(run=grade_command)
-    command = commands.add_parser(
-        "collect", help="put what Moodle, Canvas or a folder has of everybody where grading finds it"
-    )
+    command = add(collect_command)
     command.add_argument("source", type=Path, metavar="FILE.zip", help="the archive as it was downloaded, or a folder")
     command.add_argument("--participants", type=Path, metavar="FILE.csv", help="who is who: the platform's own list")
     command.add_argument("--lesson", help='what all of it is, as "03"; by default, what the notebooks say')
-    command.set_defaults(run=collect_command)
-    command = commands.add_parser("marks", help="write a lesson's marks as Canvas, Moodle or a spreadsheet takes them")
+    command = add(marks_command)
     command.add_argument("lesson", **ONE)
     command.add_argument("--format", choices=("csv", "canvas", "moodle"), default="csv")
     command.add_argument(
@@ -248,27 +256,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--column", help="the assignment's in that file; by default the lesson's name, and Moodle's Grade")
     command.add_argument("--exercises", action="store_true", help="one column for each exercise, too")
     command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/exports/LESSON.FORMAT.csv")
-    command.set_defaults(run=marks_command)
-    command = commands.add_parser("gradescope", help="pack a lesson's autograder for Gradescope")
+    command = add(gradescope_command)
     command.add_argument("lesson", **ONE)
     command.add_argument("--output", type=Path, metavar="FILE.zip", help="by default grading/gradescope_LESSON.zip")
-    command.set_defaults(run=gradescope_command)
-    command = commands.add_parser("due", help="set a lesson's due date, or a student's extension; or list all of them")
+    command = add(due_command)
     command.add_argument("lesson", nargs="?", help='the lesson\'s name or number, as "03"')
     command.add_argument("when", nargs="*", help='in local time, as 2026-12-01 18:00 (by default 23:59); or "none"')
     command.add_argument("--student", help="for this student alone: an extension")
-    command.set_defaults(run=due_command)
-    command = commands.add_parser("replay", help="one student's exercise again: inputs, what came back, what was expected")
+    command = add(replay_command)
     command.add_argument("student")
     command.add_argument("exercise", help='its name, as "gaussian_kl"')
     command.add_argument("--no-sandbox", action="store_true", help="run student code with your own rights")
-    command.set_defaults(run=replay_command)
-    command = commands.add_parser(
-        "report", help="a page of what the class got wrong in a lesson, or of all lessons together"
-    )
+    command = add(report_command)
     command.add_argument("lesson", nargs="?", help='the lesson\'s name or number, as "03"; all lessons where none is given')
     command.add_argument("--output", type=Path, metavar="FILE", help="by default grading/reports/LESSON.html, or index.html")
-    command.set_defaults(run=report_command)
     args = parser.parse_args(argv)
     try:
         args.run(args)

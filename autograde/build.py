@@ -19,6 +19,7 @@ from vae_helpers.checks.probes import OPTIONS, PROBES
 from vae_helpers.checks.probes import load_all as load_probes
 from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.verdict import agree, compare
+from vae_helpers.files import write_whole
 
 from .catalogue import Exercise, find_exercise
 from .catalogue import load_all as load_catalogue
@@ -48,11 +49,10 @@ def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, ke
         # nbgrader hands out whatever lies beside the source notebook, such as the weights of a model trained there.
         shutil.rmtree(source / lesson.name, ignore_errors=True)
         for made, kept in ((course / "source", source), (course / "release", notebooks)):
-            (kept / lesson.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(made / lesson.name / f"{lesson.name}.ipynb", kept / lesson.name)
-    keys.mkdir(parents=True, exist_ok=True)
+            notebook = Path(lesson.name, f"{lesson.name}.ipynb")
+            write_whole(kept / notebook, (made / notebook).read_bytes())
     for name, data in compiled.items():
-        (keys / f"{name}.safetensors").write_bytes(data)
+        write_whole(keys / f"{name}.safetensors", data)
 
 
 def remove_left_over_keys(keys: Path = KEYS) -> list[str]:

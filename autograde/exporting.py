@@ -78,6 +78,7 @@ def quoted(cell: object) -> str:
 
 
 def number(value: float | None) -> str:
+    """Points as a cell shows them, to four digits behind the point; an empty cell for None."""
     return "" if value is None else f"{round(value, 4):g}"
 
 

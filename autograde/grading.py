@@ -82,6 +82,7 @@ class Job:
 
     @property
     def lesson(self) -> Lesson:
+        """The lesson that is handed in, with its solutions. Raises LessonError for a name that is none's."""
         return read_lesson(self.lesson_name)
 
 

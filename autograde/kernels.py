@@ -12,6 +12,7 @@ _send = AsyncZMQSocketChannel.send
 
 
 def send_and_look(self: AsyncZMQSocketChannel, message: dict) -> None:
+    """Send as nbclient's channel does, and look at once for what has come meanwhile."""
     _send(self, message)
     self.socket.get(zmq.EVENTS)  # pyzmq wakes whoever waits for what has come
 

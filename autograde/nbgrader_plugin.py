@@ -21,6 +21,7 @@ class SubmissionExporter(NotebookExporter):
     """
 
     def from_filename(self, filename: str, resources: dict | None = None, **words) -> tuple[str, dict]:
+        """The released notebook in nbconvert's terms, (its JSON, resources), whatever lies at `filename`."""
         release = release_of(read_lesson(resources["nbgrader"]["assignment"]))
         return self.from_notebook_node(release, resources, **words)
 
@@ -33,6 +34,10 @@ class JudgeSubmission(NbGraderPreprocessor):
     sandbox = Bool(True, help="Run student code in a sandbox. Without one it runs with your rights.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """Grade what the student of `resources` handed in, and save the marks; returns the graded notebook and `resources`.
+
+        Raises SandboxMissing where there is no sandbox and one is wanted.
+        """
         names = resources["nbgrader"]
         if self.sandbox:
             require_sandbox()

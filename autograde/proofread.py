@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from vae_helpers.checks.probes import OPTIONS
+from vae_helpers.files import write_whole
 
 from .form import check_form, prose, time, total
 from .lesson import ROOT, Cell, Lesson, LessonError
@@ -43,7 +44,7 @@ def update_readme(lessons: list[Lesson], readme: Path = README) -> None:
     for lesson in lessons:
         new = with_row(new, lesson)
     if new != text:
-        readme.write_text(new, encoding="utf-8")
+        write_whole(readme, new)
 
 
 def still_spoken_of(exercise: str, root: Path = ROOT) -> list[str]:

@@ -1,5 +1,6 @@
 """One student's exercise once more, for an appeal: the inputs, what came back, what was expected, and the verdict."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from .lesson import CourseError, lesson_of
 from .sandbox import require_sandbox
 
 
+OPTIONS = set(inspect.signature(Recorder.call).parameters)  # what is not passed on
+
+
 class _Inputs(Recorder):
     """A Recorder that also keeps what each call was given."""
 
@@ -25,8 +29,7 @@ class _Inputs(Recorder):
 
     def call(self, label: str, function, *args: Any, inputs=(), **words: Any) -> Any:
         names = [*inputs, *(f"argument {i + 1}" for i in range(len(inputs), len(args)))]
-        options = ("gradients", "gradient_slack", "rtol", "atol")
-        given = {**dict(zip(names, args, strict=True)), **{k: v for k, v in words.items() if k not in options}}
+        given = {**dict(zip(names, args, strict=True)), **{k: v for k, v in words.items() if k not in OPTIONS}}
         self.given[label] = [f"{name} = {_show(value)}" for name, value in given.items()]
         return super().call(label, function, *args, inputs=inputs, **words)
 

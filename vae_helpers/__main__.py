@@ -55,6 +55,7 @@ def cells_of(path: Path) -> str:
 
 
 def main() -> int:
+    """Copy the lessons of this folder; returns the exit status: 0, or 1 after one line that says what was wrong."""
     try:
         said = copy_lessons(Path("notebooks"), Path(MINE))
     except (OSError, ValueError) as error:

@@ -106,10 +106,12 @@ class Exercise:
 
     @cached_property
     def lesson(self) -> Lesson:
+        """The lesson that the exercise stands in."""
         return lesson_of(self.name)
 
     @property
     def cell(self) -> Cell:
+        """The exercise's cell there, with its solution."""
         return self.lesson.exercises[self.name]
 
     @property

@@ -28,6 +28,7 @@ class Recurring:
 
     @property
     def name(self) -> str:
+        """What the catalogue calls it: the name of `change`."""
         return self.change.__name__
 
     def make(self, right: Callable) -> Callable:

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from vae_helpers.files import write_whole
+
 from ..build import source_notebook
 from ..lesson import ROOT, CourseError, Lesson
 
@@ -32,13 +34,10 @@ def executed(lesson: Lesson, kept: Path = KEPT) -> nbformat.NotebookNode:
     """The lesson's solved notebook with its outputs: those that are kept, where nothing that they come from has changed."""
     path = kept / f"{lesson.name}-{content_hash(lesson)}.ipynb"
     if not path.exists():
-        notebook = _execute(lesson)
-        kept.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".half")
-        nbformat.write(notebook, half)
+        text = nbformat.writes(_execute(lesson))
         for older in kept.glob(f"{lesson.name}-*.ipynb"):
             older.unlink()
-        half.rename(path)
+        write_whole(path, text)
     return nbformat.read(path, as_version=4)
 
 

@@ -37,6 +37,7 @@ class Fact:
 
     @property
     def place(self) -> tuple[str, str]:
+        """(label, what): the same aspect of the same call has the same place in every observation of an exercise."""
         return self.label, self.what
 
     @property
