@@ -16,7 +16,6 @@ from .grading import Job, judge_exercise
 from .lesson import CourseError, lesson_of
 from .sandbox import require_sandbox
 
-
 OPTIONS = set(inspect.signature(Recorder.call).parameters)  # what is not passed on
 
 
