@@ -175,9 +175,9 @@ def test_evidence_is_bound_plus_gap_for_every_image(shape):
 def test_the_identity_holds_to_1e_4_in_float32_on_every_image_of_the_check(seed):
     """With room to spare, so that another way to compute the same gap passes, too."""
     facts = [f for f in observe("bound_gap", reference("bound_gap"), seed) if f.limit is not None]
-    assert len(facts) == len(SIZES)
+    assert [fact.limit for fact in facts] == [1e-4] * len(SIZES) + [0.02]  # the last: one pixel is far off
     for fact in facts:
-        assert fact.limit == 1e-4 and fact.value < 5e-5, fact
+        assert fact.value < fact.limit / 2, fact
 
 
 @pytest.mark.parametrize("name", ["expected_log_likelihood", "elbo"])
