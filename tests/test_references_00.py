@@ -44,6 +44,11 @@ def test_the_default_is_mnist_and_tensors_keep_shape_and_gradient():
     assert torch.autograd.grad(bits.sum(), nats)[0].tolist() == pytest.approx([difference] * 4, rel=1e-6)
 
 
+@pytest.fixture(scope="module")
+def vae():
+    return load_pretrained("explorer")
+
+
 def test_ink_by_counting_pixels():
     x, _ = load_mnist("test", binarize="threshold")
     counted = [sum(pixel > 0 for row in image[0].tolist() for pixel in row) / 784 for image in x[:20]]
@@ -51,12 +56,20 @@ def test_ink_by_counting_pixels():
     assert reference("ink")(torch.full((2, 1, 28, 28), 0.25)).tolist() == [0.25, 0.25]
 
 
+def test_half_way_is_a_place_on_the_walk_that_the_lesson_takes(vae):
+    x, _ = load_mnist("test", binarize="threshold")
+    images = reference("half_way")(vae, x[:3], x[3:6])
+    for image, a, b in zip(images, x[:3], x[3:6], strict=True):
+        (start,), (end,) = (vae.encode(end[None])[0].tolist() for end in (a, b))
+        walk = torch.tensor([[s + t / 10 * (e - s) for s, e in zip(start, end, strict=True)] for t in range(11)])
+        probabilities = torch.distributions.Bernoulli(logits=vae.decode(walk)).probs
+        assert image.detach().numpy() == pytest.approx(probabilities[5].detach().numpy(), abs=1e-5)
+    # Two of a kind have nothing between them but themselves; and no pair has a first and a second.
+    assert torch.allclose(reference("half_way")(vae, x[:2], x[:2]), vae.decode(vae.encode(x[:2])[0]).sigmoid(), atol=1e-6)
+    assert torch.allclose(reference("half_way")(vae, x[3:6], x[:3]), images, atol=1e-6)
+
+
 # The predictions, as the lesson's next cells show them
-
-
-@pytest.fixture(scope="module")
-def vae():
-    return load_pretrained("explorer")
 
 
 def test_half_way_between_codes_is_no_double_exposure(vae):

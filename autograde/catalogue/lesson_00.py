@@ -60,6 +60,81 @@ def in_numpy(x):
     return np.mean(x.numpy(), axis=(1, 2, 3))
 
 
+half_way = Exercise("half_way")
+half_way.edits("""
+no_sigmoid: `.sigmoid()` → ``
+decodes_logvar: `vae.encode(first)[0] + vae.encode(second)[0]` → `vae.encode(first)[1] + vae.encode(second)[1]`
+    You take the second of the encoder's results, which is `logvar`. The code is the first, `mu`: vae.encode(x)[0].
+summed: ` / 2` → ``
+    You add the two codes and leave it at that. The middle is half of their sum.
+brackets: `(vae.encode(first)[0] + vae.encode(second)[0]) / 2` → `vae.encode(first)[0] + vae.encode(second)[0] / 2`
+    Mind the brackets: in Python, `a + b / 2` halves b alone.
+first_alone: `(vae.encode(first)[0] + vae.encode(second)[0]) / 2` → `vae.encode(first)[0]`
+    `second` plays no part: this is the reconstruction of the first image. Take the middle of both codes.
+difference: `+ vae` → `- vae`
+    Half of the difference of two numbers is no place between them: half of their sum is.
+halved_after_decoding: `vae.decode(middle).sigmoid()` → `vae.decode(2 * middle).sigmoid() / 2`
+    You halve the image. Halve the sum of the codes, before you decode it.
+thresholded: `vae.decode(middle).sigmoid()` → `(vae.decode(middle) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+averaged_over_pairs: `vae.decode(middle)` → `vae.decode(middle.mean(0, keepdim=True).expand_as(middle))`
+    You average over all pairs. Each pair has a middle of its own.
+""")
+
+
+@half_way.mistake("You mix the two images, and encode the mixture. Encode each image by itself, and mix the codes.")
+def encodes_the_mixture(vae, first, second):
+    return vae.decode(vae.encode((first + second) / 2)[0]).sigmoid()
+
+
+@half_way.mistake("You mix the two images, and the model plays no part. Mix their codes, and decode the mixture.")
+def double_exposure(vae, first, second):
+    return (first + second) / 2
+
+
+@half_way.mistake("You decode both codes, and mix the two images that come out. Mix the codes first, and decode once.")
+def mixes_what_is_decoded(vae, first, second):
+    return (vae.decode(vae.encode(first)[0]).sigmoid() + vae.decode(vae.encode(second)[0]).sigmoid()) / 2
+
+
+@half_way.mistake("You decode both codes, and mix their logits. Mix the codes first, and decode once.")
+def mixes_logits(vae, first, second):
+    return ((vae.decode(vae.encode(first)[0]) + vae.decode(vae.encode(second)[0])) / 2).sigmoid()
+
+
+@half_way.mistake(
+    "You return the middle of the codes. Decode it: the result is images, (N, 1, 28, 28).",
+)
+def not_decoded(vae, first, second):
+    return (vae.encode(first)[0] + vae.encode(second)[0]) / 2
+
+
+@half_way.mistake(
+    "`vae.encode` returns two tensors, `mu` and `logvar`, and you add up both pairs. Take the first: vae.encode(x)[0].",
+)
+def stacked_pair(vae, first, second):
+    return vae.decode(torch.stack([*vae.encode(first), *vae.encode(second)]).mean(0)).sigmoid()
+
+
+@half_way.variant
+def in_one_batch(vae, first, second):
+    mu, _ = vae.encode(torch.cat([first, second]))
+    return 1 / (1 + torch.exp(-vae.decode(mu.view(2, len(first), -1).mean(0))))
+
+
+@half_way.variant
+def from_the_first_towards_the_second(vae, first, second):
+    with torch.no_grad():
+        mu_first, mu_second = (vae.encode(x.clone())[0] for x in (first, second))
+        return torch.sigmoid(vae.decode(torch.lerp(mu_first, mu_second, 0.5)))
+
+
+@half_way.variant
+def one_pair_at_a_time(vae, first, second):
+    rows = [vae.decode((vae.encode(a[None])[0] + vae.encode(b[None])[0]) * 0.5) for a, b in zip(first, second, strict=True)]
+    return torch.cat(rows).sigmoid()
+
+
 predict_between = Exercise("predict_between")
 predict_between.wrong_choices("""
 double_exposure: a

@@ -25,6 +25,27 @@ def ink(implementation, see: Recorder) -> None:
     see.call("2 blank pages", implementation, torch.zeros(2, 1, 28, 28), inputs=["x"])
 
 
+class _Curved:
+    """A model whose encoder and decoder both bend: what is mixed before either is not what is mixed after it."""
+
+    def __init__(self, see: Recorder):
+        self.to_code, self.to_logits = see.normal(784, 2) / 14, 2 * see.normal(2, 784)
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = x.flatten(1) @ self.to_code
+        return 2 * features.tanh(), features - 1
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return ((2 * z).sin() @ self.to_logits).view(-1, 1, 28, 28)
+
+
+@probe("half_way")
+def half_way(implementation, see: Recorder) -> None:
+    for label, n in (("4 pairs of images", 4), ("2 pairs", 2), ("one pair", 1)):
+        pairs = see.uniform(n, 1, 28, 28), see.uniform(n, 1, 28, 28)
+        see.call(label, implementation, _Curved(see), *pairs, inputs=["vae", "first", "second"])
+
+
 @probe("bits_per_dim")
 def bits_per_dim(implementation, see: Recorder) -> None:
     def cost(low: float = 80, high: float = 600) -> float:
