@@ -1,6 +1,7 @@
 """What a student reads: nbgrader's feedback, with the verdict once, formulas that need no network, and what is for instructors left out."""
 
 import html
+import re
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -14,6 +15,8 @@ from traitlets.config import Config
 from .deadlines import Deadlines
 
 TEMPLATES = Path(__file__).parent / "templates"
+ELSEWHERE = re.compile(r"[a-z][a-z+.-]*:|#", re.IGNORECASE)  # a whole address, or a place in this page
+EMPTY_HEAD = re.compile(r"<th( style=\"[^\"]*\")?>\s*</th>")  # of a column whose entries need none
 SEED = "(inputs drawn from seed "  # how a line for the instructor begins
 
 
@@ -33,12 +36,17 @@ class FeedbackExporter(HTMLExporter):
 
 def markdown(source: str) -> str:
     """Markdown as HTML, formulas as MathML, which browsers draw themselves."""
-    renderer = MathRenderer(escape=False, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(source)
+    renderer = PageRenderer(escape=False, exclude_anchor_links=True)
+    return EMPTY_HEAD.sub(r"<td\1></td>", MarkdownWithMath(renderer=renderer).render(source))
 
 
-class MathRenderer(IPythonRenderer):
-    """nbconvert's own renderer, which leaves formulas to MathJax, with MathML in their place."""
+class PageRenderer(IPythonRenderer):
+    """nbconvert's own renderer, which leaves formulas to MathJax, with MathML in their place; and without links to what lies
+    beside a lesson, since nothing lies beside this page.
+    """
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        return super().link(text, url, title) if ELSEWHERE.match(url) else text
 
     def block_math(self, body: str) -> str:
         return formula(body, "block")
@@ -56,9 +64,11 @@ class MathRenderer(IPythonRenderer):
 def formula(latex: str, display: str) -> str:
     """A formula as MathML; as it is written, where the converter can't read it."""
     try:
-        return convert(latex.strip(), display=display)
+        made = convert(latex.strip(), display=display)
     except Exception:  # its own errors have no class in common, and it must not cost the page
         return f"<code>{html.escape(latex)}</code>"
+    # One that is wider than a phone scrolls, by keys, too.
+    return made.replace("<math ", '<math tabindex="0" ', 1) if display == "block" else made
 
 
 class ForTheStudent(GetGrades):

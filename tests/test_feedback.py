@@ -92,3 +92,9 @@ def test_every_formula_of_every_lesson_is_drawn(name, monkeypatch):
 
 def test_what_is_no_formula_is_shown_as_it_is():
     assert feedback.formula(r"\left( <b>", "inline") == r"<code>\left( &lt;b&gt;</code>"
+
+
+def test_links_to_what_lies_beside_a_lesson_are_words_in_the_page(page):
+    assert "[01 Latent variables](../01" in (NOTEBOOKS / LESSON.name / NAME).read_text(encoding="utf-8")
+    assert "Next: 01 Latent variables" in page
+    assert [url for url in re.findall(r'href="([^"]*)"', page) if not re.match("https?://|#", url)] == []

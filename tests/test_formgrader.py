@@ -27,16 +27,19 @@ def get(url: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a Jupyter server with the formgrader of the course in `folder`; what it prints goes to the file log there."""
+def serving(folder: Path, program: str = "server", *options: str) -> Iterator[str]:
+    """The address of a Jupyter server with the formgrader of the course in `folder`; what it prints goes to the file log there.
+
+    program: "lab" for JupyterLab, or "server" for what has no page of its own. options: more of its own.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = f"http://127.0.0.1:{port}"
     # Settings of this machine's user are left out.
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "settings"), "JUPYTER_DATA_DIR": str(folder / "data")}
     extension = "--ServerApp.jpserver_extensions=nbgrader.server_extensions.formgrader=True"
-    options = [f"--port={port}", "--no-browser", "--IdentityProvider.token=", "--ServerApp.allow_root=True", extension]
-    command = [sys.executable, "-m", "jupyter", "server", f"--ServerApp.root_dir={folder}", *options]
+    usual = [f"--port={port}", "--no-browser", "--IdentityProvider.token=", "--ServerApp.allow_root=True", extension]
+    command = [sys.executable, "-m", "jupyter", program, f"--ServerApp.root_dir={folder}", *usual, *options]
     with (folder / "log").open("w") as log:
         started = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vae_helpers import History, fit
+from vae_helpers import History, fit, plot_history
 
 
 def line_data(n: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
@@ -178,6 +178,21 @@ def test_stop_button_keeps_the_model_and_the_history(capsys):
     assert len(history.seen) == len(history.terms["loss"]) > 0
     assert history.seen[-1] <= 30 * 20
     assert "30" in capsys.readouterr().out
+
+
+def test_a_stop_in_the_first_moments_leaves_something_to_draw():
+    steps = []
+
+    def loss(model, x, y):
+        steps.append(None)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return squared_error(model, x, y)
+
+    history = fit(linear(), loss, line_data(), epochs=1000, batch_size=20, progress=False)
+    assert history.interrupted
+    assert history.seen == [60]
+    assert len(plot_history(history, terms=("loss",)).axes) == 1
 
 
 def test_model_and_data_keep_layout_dtype_and_the_global_switches():

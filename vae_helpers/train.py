@@ -67,7 +67,7 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.8, 0.95), fused=True)
     device = next(model.parameters()).device
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step / steps))
-    history, running = History(), {}
+    history, running = History(), []  # running: the terms of each step since the last record
     bar = tqdm(total=steps, disable=not progress, unit="step")
     try:
         with SharedCores() as cores:
@@ -84,17 +84,18 @@ def fit(
                 schedule.step()
                 cores.look()
 
-                for name, value in terms.items():
-                    running.setdefault(name, []).append(value.detach())
+                running.append({name: value.detach() for name, value in terms.items()})
                 last = step + 1 == steps
                 if (step + 1) % max(1, steps // 100) == 0 or last:
                     _record(history, running, min((step + 1) * batch_size, round(epochs * n)), bar)
-                    running = {}
+                    running = []
                 bar.update()
                 if test is not None and ((step + 1) % batches_per_epoch == 0 or last):
                     _test(history, model, loss, test)
     except KeyboardInterrupt:
         history.interrupted = True
+        if running:  # a stop in the first moments leaves something to draw, too
+            _record(history, running, (history.seen or [0])[-1] + len(running) * batch_size, bar)
         print(f"Stopped by hand after {step} of {steps} steps. The model keeps what it has learned.")
     finally:
         bar.close()
@@ -123,8 +124,8 @@ def _as_terms(value: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
     return terms
 
 
-def _record(history: History, running: dict[str, list[Tensor]], seen: int, bar: tqdm) -> None:
-    means = {name: torch.stack(values).float().mean().item() for name, values in running.items()}
+def _record(history: History, running: list[dict[str, Tensor]], seen: int, bar: tqdm) -> None:
+    means = {name: torch.stack([terms[name] for terms in running]).float().mean().item() for name in running[0]}
     if means["loss"] != means["loss"]:
         raise ValueError(
             f"the loss is NaN after {seen} images: look for a log of zero or an exp that overflows, or lower lr"

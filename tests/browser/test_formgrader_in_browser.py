@@ -8,24 +8,11 @@ from nbgrader.api import Gradebook
 from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # noqa: F401 (a fixture)
 from test_formgrader import serving
 
+from autograde.__main__ import main
 from autograde.classroom import Course, prepare
 from autograde.lesson import ROOT
 
-sync_api = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"')
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not there: sudo apt install chromium")
-
-
-@pytest.fixture
-def page(tmp_path):
-    """A window; of a test that fails, its picture stays in the test's folder."""
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        window = browser.new_page(viewport={"width": 1366, "height": 768})
-        window.set_default_timeout(60_000)
-        yield window
-        window.screenshot(path=tmp_path / "window.png")
-        browser.close()
+pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture
@@ -52,7 +39,8 @@ def press(page, server: str, button: str) -> None:
     page.locator(".modal-title:visible", has_text="Success").wait_for()
 
 
-def test_an_instructors_clicks(page, course, tmp_path):
+def test_an_instructors_clicks(page, course, violations, monkeypatch):
+    monkeypatch.chdir(course.root)
     with serving(course.root) as server:
         page.goto(f"{server}/formgrader/manage_assignments")
         page.get_by_text(LESSON.name, exact=True).first.wait_for()
@@ -71,11 +59,16 @@ def test_an_instructors_clicks(page, course, tmp_path):
         press(page, server, "autograde")
         assert score(course) == graded + full  # what a human gave stays
         press(page, server, "generate-feedback")
+    assert main(["report", "00"]) == main(["report"]) == 0
+    for written in (f"{LESSON.name}.html", "index.html"):
+        page.goto((course.root / "grading" / "reports" / written).as_uri())
+        assert violations(page) == [], written
     (feedback,) = Path(course.root, "grading", "feedback", "bob").rglob("*.html")
     page.context.set_offline(True)
     page.set_viewport_size({"width": 400, "height": 800})
     page.goto(feedback.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert violations(page) == []
     assert page.locator("math").count() > 5
     assert page.locator("math").first.bounding_box()["height"] > 0
     assert page.get_by_text("These are nats per dimension.").count() == 1

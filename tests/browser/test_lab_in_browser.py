@@ -1,0 +1,165 @@
+"""What a student does in JupyterLab, by mouse and keys, in Chromium: one server for all."""
+
+import re
+
+import nbformat
+import pytest
+from test_formgrader import serving
+
+from autograde.build import NOTEBOOKS
+from autograde.demo import reference_source
+from autograde.lesson import read_lesson
+from vae_helpers.__main__ import copy_lessons
+
+expect = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"').expect
+expect.set_options(timeout=120_000)
+pytestmark = pytest.mark.xdist_group("browser")
+START, TRAINS = read_lesson("00_start_here"), read_lesson("07_convolutional_vae")
+PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+
+
+@pytest.fixture(scope="module")
+def lab(chromium, tmp_path_factory):
+    """The address of JupyterLab on a student's copy of the lessons, and the copy's folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    copy_lessons(NOTEBOOKS, folder)
+    with serving(folder, "lab", "--LabApp.expose_app_in_browser=True") as server:
+        yield server, folder
+
+
+class Notebook:
+    """A lesson that is open in JupyterLab. Cells are named as the build names them, or by their place."""
+
+    def __init__(self, page, server: str, name: str, cells: list):
+        self.page, self.cells = page, cells
+        self.names = {cell.metadata.get("nbgrader", {}).get("grade_id"): index for index, cell in enumerate(cells)}
+        page.goto(f"{server}/lab/tree/{name}/{name}.ipynb?reset")
+        page.locator(f"{PANEL} .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        page.evaluate(
+            """async () => {
+                await window.jupyterapp.restored;
+                const panel = window.jupyterapp.shell.currentWidget;
+                await Promise.all([panel.revealed, panel.sessionContext.ready]);
+            }"""
+        )
+
+    def with_source(self, text: str) -> int:
+        (index,) = (index for index, cell in enumerate(self.cells) if text in cell.source and cell.cell_type == "code")
+        return index
+
+    def cell(self, which: str | int):
+        """The cell, scrolled to: JupyterLab keeps no others in the page."""
+        index = self.names[which] if isinstance(which, str) else which
+        self.page.evaluate(
+            """async (index) => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                notebook.activeCellIndex = index;
+                notebook.deselectAll();
+                await notebook.scrollToItem(index, "start");
+            }""",
+            index,
+        )
+        cell = self.page.locator(f"{PANEL} .jp-Cell[data-windowed-list-index='{index}']")
+        cell.wait_for()
+        return cell
+
+    def is_check(self, index: int) -> bool:
+        return self.cells[index].source.startswith("check(")
+
+    def write(self, which: str | int, source: str) -> None:
+        self.cell(which).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
+
+    def start(self, which: str | int) -> None:
+        cell = self.cell(which)
+        cell.locator(".jp-InputPrompt").click()
+        cell.press("Shift+Enter")
+
+    def run(self, which: str | int):
+        """Shift and Enter; returns the cell when it has its number."""
+        before = self.cell(which).locator(".jp-InputPrompt").inner_text()
+        self.start(which)
+        cell = self.cell(which)
+        self.page.wait_for_function(
+            r"([prompt, before]) => /^\[\d+\]:$/.test(prompt.innerText) && prompt.innerText != before",
+            arg=[cell.locator(".jp-InputPrompt").element_handle(), before],
+        )
+        return cell
+
+
+@pytest.fixture
+def start(page, lab) -> Notebook:
+    """Lesson 00, freshly opened, its first cells run."""
+    server, folder = lab
+    lesson = Notebook(page, server, START.name, nbformat.read(folder / START.name / f"{START.name}.ipynb", 4).cells)
+    lesson.run(lesson.with_source("from vae_helpers import check, reveal"))
+    lesson.run(lesson.with_source("Everything is here.")).get_by_text("MNIST: 60,000 + 10,000 images").wait_for()
+    return lesson
+
+
+def test_wrong_answers_are_named_a_hint_opens_and_a_right_answer_passes(page, start, lab):
+    start.write("ink", "def ink(x):\n    return x.mean(dim=(2, 3))")
+    start.run("ink")
+    start.run("ink-check").get_by_text("The channel dimension is still there").first.wait_for()
+
+    hint = start.cell(start.names["ink"] - 1).locator("details").first
+    inside = hint.get_by_text("averages over everything")
+    assert not inside.is_visible()
+    hint.locator("summary").click()
+    inside.wait_for()
+
+    start.write("ink", "def ink(x):\n    return x.mean(dim=(1, 2, 3))")
+    start.run("ink")
+    passed = start.run("ink-check")
+    passed.get_by_text("✓ ink").wait_for()
+    assert passed.get_by_text("CheckFailed").count() == 0
+    page.keyboard.press("Control+s")
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    assert "x.mean(dim=(1, 2, 3))" in (lab[1] / START.name / f"{START.name}.ipynb").read_text(encoding="utf-8")
+
+
+def test_the_map_is_walked_by_mouse_and_by_keys(page, start):
+    start.run(start.with_source('vae = load_pretrained("explorer")'))
+    explorer = start.run(start.with_source("latent_explorer(vae.decode)"))
+    place = explorer.get_by_text("z = (")
+    expect(place).to_have_text("z = (0.00, 0.00)")
+    across = explorer.get_by_role("slider").and_(page.locator("[aria-orientation=horizontal]"))
+    across.focus()
+    page.keyboard.press("ArrowRight")
+    expect(place).to_have_text("z = (0.05, 0.00)")
+    across.hover()
+    page.mouse.down()
+    box = across.bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    expect(place).not_to_have_text("z = (0.05, 0.00)")
+    z1, z2 = re.fullmatch(r"z = \((.*), (.*)\)", place.inner_text()).groups()
+    assert 0.3 < float(z1) < 2.5 and float(z2) == 0
+
+
+def test_training_is_stopped_and_no_earlier_weights_are_lost(page, lab):
+    server, folder = lab
+    path = folder / TRAINS.name / f"{TRAINS.name}.ipynb"
+    written = nbformat.read(path, 4)
+    for cell in written.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in TRAINS.exercises:
+            cell.source = reference_source(TRAINS.exercises[name])
+    nbformat.write(written, path)
+    weights = path.parent / "vae.safetensors"
+    weights.write_bytes(b"of an earlier run")
+
+    lesson = Notebook(page, server, TRAINS.name, written.cells)
+    training = lesson.with_source("fit(vae, objective")
+    for index in range(training):
+        if written.cells[index].cell_type == "code" and not lesson.is_check(index):
+            lesson.run(index)
+    lesson.start(training)
+    output = lesson.cell(training).locator(".jp-Cell-outputArea")
+    expect(output).to_contain_text(re.compile(r"\b[1-9]\d*/938\b"))
+    page.get_by_role("button", name="Interrupt the kernel").click()
+    expect(output).to_contain_text("Stopped by hand")
+    expect(output).to_contain_text("Nothing was saved")
+    output.locator("img").first.wait_for()  # the cell went on to its figure
+    assert weights.read_bytes() == b"of an earlier run"
