@@ -21,14 +21,14 @@ def find_lessons(words: Sequence[str]) -> list[Lesson]:
 
 def build_command(args: argparse.Namespace) -> None:
     """Make notebooks/ and the answer keys from solutions/."""
-    from .build import build, remove_left_over_keys
+    from .build import build, remove_left_over
     from .proofread import still_spoken_of, total, update_readme
 
     for lesson in find_lessons(args.lesson):
         build(lesson)
         update_readme([lesson])
         print(f"built {lesson.name}: {len(lesson.exercises)} exercises, {total(lesson)} points")
-    for name in remove_left_over_keys():
+    for name in remove_left_over():
         places = still_spoken_of(name)
         print(f"removed the key of {name}, which no lesson has any more" + f"; look at {', '.join(places)}" * bool(places))
 

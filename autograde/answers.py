@@ -3,17 +3,15 @@
 import contextlib
 import os
 import select
-import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from vae_helpers.checks.observation import Fact, Observation, unpack
-from vae_helpers.checks.protocol import ERROR, LENGTH, STARTED, OutOfTime, plain, seconds_on_a_core
+from vae_helpers.checks.observation import Fact
+from vae_helpers.checks.protocol import plain, seconds_on_a_core
+from vae_helpers.checks.taking import FORGED, Error, Frames, Returned, error_of, too_long
 
 from .starting import GraderError
 
@@ -24,14 +22,6 @@ LONGEST_ANSWER = 64 << 20  # bytes
 LONGEST_HEADER = 4 << 20  # bytes of an answer that are no arrays
 LARGEST_OBSERVATION = 10_000  # facts
 WATCHED = 0.5  # seconds between two looks at what all of a submission's processes take together
-
-
-@dataclass
-class Returned:
-    """What came back. observations: by exercise. errors: of exercises and of cells ("cell …"), by name, as in a notebook."""
-
-    observations: dict[str, Observation] = field(default_factory=dict)
-    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Clock:
@@ -59,7 +49,7 @@ class Clock:
         return left if left > 0 else self.seconds - self.taken()
 
 
-class Answers:
+class Answers(Frames):
     """A child's frames, as they come; nothing in them is trusted.
 
     steps: the names of the cells and exercises, in the order in which the child begins them. A frame that it can't write now
@@ -78,10 +68,9 @@ class Answers:
         process: Callable[[], int],
         all_ran: Callable[[], float],
     ):
+        super().__init__(steps)
         self.pipe, self.status, self.seconds, self.submission = pipe, status, seconds, submission
         self.process, self.all_ran = process, all_ran
-        self.buffer, self.size, self.step = bytearray(), 0, None
-        self.coming, self.answered = list(steps), True
         self.of_step: Clock | None = None
         self.of_all: Clock | None = None
 
@@ -90,7 +79,7 @@ class Answers:
         """Seconds since the first frame."""
         return self.of_all.taken() if self.of_all else 0.0
 
-    def read(self, returned: Returned, takes_too_much: Callable[[], bool]) -> dict[str, Any] | None:
+    def read(self, returned: Returned, takes_too_much: Callable[[], bool]) -> Error | None:
         """Read until the child ends, and add to `returned`. Returns the error where it had to be stopped instead.
 
         Raises GraderError where it does not even begin.
@@ -105,7 +94,7 @@ class Answers:
             else:
                 wait = min(self.of_step.left(), self.of_all.left())
                 if wait <= 0:
-                    return _too_long(None if self.of_all.left() <= 0 else self.seconds)
+                    return too_long(None if self.of_all.left() <= 0 else self.seconds)
             if time.monotonic() >= look:
                 if takes_too_much():
                     return TOO_MUCH_MEMORY
@@ -120,7 +109,7 @@ class Answers:
             elif self.status in ready:
                 return None
 
-    def drain(self, returned: Returned) -> dict[str, Any] | None:
+    def drain(self, returned: Returned) -> Error | None:
         """Read what is left in the pipe when the child has ended."""
         os.set_blocking(self.pipe, False)
         with contextlib.suppress(BlockingIOError):
@@ -129,46 +118,41 @@ class Answers:
                     return error
         return None
 
-    def _add(self, data: bytes, returned: Returned) -> dict[str, Any] | None:
+    def _add(self, data: bytes, returned: Returned) -> Error | None:
         """Take the frames that are complete with these bytes. Returns the error where the child must be stopped."""
-        self.buffer += data
-        self.size += len(data)
-        while len(self.buffer) >= LENGTH:
-            length = int.from_bytes(self.buffer[:LENGTH], "little")
-            if max(length, self.size) > LONGEST_ANSWER:
-                return OUT_OF_SPACE
-            if len(self.buffer) < LENGTH + length:
-                return None
-            data = bytes(self.buffer[LENGTH : LENGTH + length])
-            del self.buffer[: LENGTH + length]
-            if int.from_bytes(data[:8], "little") > LONGEST_HEADER:  # safetensors' own length of it
-                return OUT_OF_SPACE
-            try:
-                self._take(data, returned)
-            except Exception:
-                return FORGED
+        try:
+            self.add(data, returned)
+        except TooLarge:
+            return OUT_OF_SPACE
+        except Exception:
+            return FORGED
         return None
 
-    def _take(self, data: bytes, returned: Returned) -> None:
+    def allow(self, length: int) -> None:
+        if max(length, self.size) > LONGEST_ANSWER:
+            raise TooLarge
+
+    def begun(self) -> None:
+        self.of_all = self.of_all or Clock(self.process(), self.submission, self.all_ran)
+        self.of_step = Clock(self.of_all.process, self.seconds + GRACE, self.all_ran)
+
+    def take(self, data: bytes, returned: Returned) -> None:
         """Take one frame. Raises whatever it likes for one that the child's own code can't have written."""
-        observations, notes = unpack(data)
-        if STARTED in notes:
-            if notes[STARTED] != self.coming[0]:
-                raise ValueError("not the next step")
-            self.step, self.answered = self.coming.pop(0), False
-            self.of_all = self.of_all or Clock(self.process(), self.submission, self.all_ran)
-            self.of_step = Clock(self.of_all.process, self.seconds + GRACE, self.all_ran)
-            return
-        if self.answered:
-            raise ValueError("a second answer")
-        if ERROR in notes:
-            name, message, trace = (notes[ERROR][key] for key in ("ename", "evalue", "traceback"))
-            returned.errors[self.step] = _error(
+        if int.from_bytes(data[:8], "little") > LONGEST_HEADER:  # safetensors' own length of it
+            raise TooLarge
+        step, came = self.step, Returned()
+        super().take(data, came)
+        for error in came.errors.values():
+            name, message, trace = (error[key] for key in ("ename", "evalue", "traceback"))
+            returned.errors[step] = error_of(
                 plain(name, 200), plain(message, 4000), [plain(line, 4000) for line in trace[:50]]
             )
-        else:
-            returned.observations[self.step] = [_checked(fact) for fact in observations[self.step][:LARGEST_OBSERVATION]]
-        self.answered = True
+        for seen in came.observations.values():
+            returned.observations[step] = [_checked(fact) for fact in seen[:LARGEST_OBSERVATION]]
+
+
+class TooLarge(Exception):
+    """More came back than any exercise asks for."""
 
 
 def _checked(fact: Fact) -> Fact:
@@ -182,26 +166,5 @@ def _checked(fact: Fact) -> Fact:
     return Fact(plain(fact.label, 200), plain(fact.what, 200), value, rtol=0.0, atol=0.0, told=told)
 
 
-def _error(name: str, message: str, trace: Sequence[str] = (), fatal: bool = False) -> dict[str, Any]:
-    return {"ename": name, "evalue": message, "traceback": list(trace) or [f"{name}: {message}"], "fatal": fatal}
-
-
-def _too_long(seconds: float | None) -> dict[str, Any]:
-    if seconds is None:
-        what = "stopped: the cells and checks took too long together. Does a loop never end, or does a cell train a model?"
-    else:
-        what = f"stopped after {seconds:g} seconds, from outside. Does a loop never end?"
-    return _error(OutOfTime.__name__, what, fatal=True)
-
-
-def ended(status: int) -> dict[str, Any]:
-    """The error of a child that ended by itself before it was done. status: its exit status, or minus the signal that ended it."""
-    if status in (-signal.SIGXCPU, -signal.SIGALRM):
-        return _too_long(None)
-    how = f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
-    return _error("ProcessEnded", f"your code ended the Python process itself ({how}).", fatal=True)
-
-
-TOO_MUCH_MEMORY = _error("MemoryError", "stopped because all its processes together took too much memory.", fatal=True)
-OUT_OF_SPACE = _error("OutOfSpace", "stopped because it returned far more than the exercise asks for.", fatal=True)
-FORGED = _error("ForgedAnswer", "stopped because your code wrote into the grader's own files.", fatal=True)
+TOO_MUCH_MEMORY = error_of("MemoryError", "stopped because all its processes together took too much memory.", fatal=True)
+OUT_OF_SPACE = error_of("OutOfSpace", "stopped because it returned far more than the exercise asks for.", fatal=True)

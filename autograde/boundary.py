@@ -6,8 +6,9 @@ import resource
 from collections.abc import Callable
 from typing import TypeVar
 
+from vae_helpers.checks.choosing import Unreadable
+
 from .lesson import CourseError
-from .reading import Unreadable
 
 SECONDS = 30  # of a core's time
 MEMORY = 1 << 30  # bytes beyond what this process has
@@ -56,7 +57,7 @@ def _limit() -> None:
 def _outcome(function: Callable, arguments: tuple) -> bytes:
     try:
         return pickle.dumps((function(*arguments), None))
-    except CourseError as error:
+    except (CourseError, Unreadable) as error:
         return pickle.dumps((None, error))
     except MemoryError:
         return b""

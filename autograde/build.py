@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from vae_helpers.checks.observation import Fact, Observation, pack, undecided_pl
 from vae_helpers.checks.probes import OPTIONS, PROBES
 from vae_helpers.checks.probes import load_all as load_probes
 from vae_helpers.checks.recorder import Recorder
+from vae_helpers.checks.released import LESSONS, Asked, Release, ReleasedCell, check_id
 from vae_helpers.checks.verdict import agree, compare
 from vae_helpers.files import write_whole
 
@@ -31,6 +33,7 @@ from .site.launch import install_source, repository
 INSTALL_ID = "install"  # of the cell that installs the course in Colab
 NOTEBOOKS = ROOT / "notebooks"
 SOURCE = ROOT / "build" / "source"
+SAVES = re.compile(r"""save_weights\([^()]*,\s*["']([^"'/]+)["']\)""")  # beside the notebook
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -38,25 +41,48 @@ NOTEBOOK_METADATA = {
 }
 
 
-def build(lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, keys: Path = KEYS) -> None:
-    """Write the lesson's source notebook, release notebook and answer keys; all of them, or none where something fails."""
+def build(
+    lesson: Lesson, notebooks: Path = NOTEBOOKS, source: Path = SOURCE, keys: Path = KEYS, lessons: Path = LESSONS
+) -> None:
+    """Write the lesson's source notebook, release notebook, what is told of that (in `lessons`), and the answer keys; all of them,
+    or none where something fails.
+    """
     _check_registered(lesson)
     proofread(lesson, {name: [hint for hint, _ in find_exercise(name).mistakes.values()] for name in lesson.exercises})
     compiled = {name: _key_of(cell, lesson, keys) for name, cell in lesson.exercises.items()}
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder)
-        write_release(lesson, course)
+        told = release_data(lesson, write_release(lesson, course))
         # nbgrader hands out whatever lies beside the source notebook, such as the weights of a model trained there.
         shutil.rmtree(source / lesson.name, ignore_errors=True)
         for made, kept in ((course / "source", source), (course / "release", notebooks)):
             notebook = Path(lesson.name, f"{lesson.name}.ipynb")
             write_whole(kept / notebook, (made / notebook).read_bytes())
+    write_whole(lessons / f"{lesson.name}.json", told)
     for name, data in compiled.items():
         write_whole(keys / f"{name}.safetensors", data)
 
 
-def remove_left_over_keys(keys: Path = KEYS) -> list[str]:
-    """Delete the keys of exercises that no lesson has any more; returns their names."""
+def release_data(lesson: Lesson, notebook: Path) -> str:
+    """What `vae_helpers.checks.released` tells of a lesson, from its notebook as it is handed out."""
+    cells = [
+        ReleasedCell(
+            cell.id,
+            cell.metadata.get("nbgrader", {}).get("grade_id"),
+            cell.cell_type,
+            cell.source if cell.cell_type == "code" else "",
+        )
+        for cell in nbformat.read(notebook, as_version=4).cells
+    ]
+    exercises = {name: Asked(cell.check or name, cell.points) for name, cell in lesson.exercises.items()}
+    weights = sorted({name for cell in lesson.cells if cell.kind == "code" for name in SAVES.findall(cell.source)})
+    return Release(lesson.name, weights, exercises, cells).to_json()
+
+
+def remove_left_over(keys: Path = KEYS, lessons: Path = LESSONS) -> list[str]:
+    """Delete the keys of exercises that no lesson has any more, and what is told of lessons that are gone; returns the keys' names."""
+    for name in {path.stem for path in lessons.glob("*.json")} - set(lesson_names()):
+        (lessons / f"{name}.json").unlink()
     left = sorted({path.stem for path in keys.glob("*.safetensors")} - _all_exercises())
     for name in left:
         (keys / f"{name}.safetensors").unlink()
@@ -139,11 +165,6 @@ def _notebook_cells(cell: Cell) -> list[nbformat.NotebookNode]:
     if cell.given:
         return [new_code_cell(cell.source, metadata=_nbgrader(f"given-{_digest(cell.source)}", locked=True))]
     return [new_code_cell(cell.source)]
-
-
-def check_id(exercise: str) -> str:
-    """The grade_id of an exercise's check cell."""
-    return f"{exercise}-check"
 
 
 def _nbgrader(grade_id: str, **kinds) -> dict:

@@ -11,7 +11,7 @@ import nbformat
 
 from vae_helpers.files import write_zip
 
-from .build import write_release
+from .build import release_data, write_release
 from .exchange import same_cells
 from .lesson import BEGIN, END, ROOT, CourseError, Lesson
 
@@ -38,6 +38,9 @@ def bundle(lessons: Sequence[Lesson], path: Path, root: Path = ROOT) -> list[str
                     f"{released / made.name} is not what the build makes: run `python -m autograde build {lesson.name}`"
                 )
             files[f"notebooks/{lesson.name}/{made.name}"] = made.read_bytes()
+            told = release_data(lesson, made).encode()
+            if files.get(f"vae_helpers/checks/lessons/{lesson.name}.json") != told:
+                raise CourseError(f"what is told of {lesson.name} is stale: run `python -m autograde build {lesson.name}`")
             left_out += sorted(str(p.relative_to(root)) for p in released.rglob("*") if p.is_file() and p.name != made.name)
     check(files, lessons)
     write_zip(path, {f"{FOLDER}/{name}": data for name, data in files.items()})
@@ -52,16 +55,17 @@ def readme_for_students(text: str, lessons: Sequence[Lesson]) -> str:
 
 
 def _helpers(lessons: Sequence[Lesson], root: Path) -> tuple[dict[str, bytes], list[str]]:
-    """vae_helpers' own files, by their paths, and what else lies there: weights that no module names, keys that no lesson has."""
+    """vae_helpers' own files, by their paths, and what else lies there: weights that no module names, keys and lessons that are not handed out."""
     folder, files, left_out = root / "vae_helpers", {}, []
-    keys = {name for lesson in lessons for name in lesson.exercises}
+    names, keys = {lesson.name for lesson in lessons}, {name for lesson in lessons for name in lesson.exercises}
     sources = {path: path.read_bytes() for path in sorted(folder.rglob("*.py")) if "__pycache__" not in path.parts}
     text = b"".join(sources.values()).decode()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         inside = path.relative_to(folder)
         is_key = inside.parent == Path("checks/keys") and path.suffix == ".safetensors" and path.stem in keys
+        is_lesson = inside.parent == Path("checks/lessons") and path.stem in names
         is_shipped = inside.parent == Path("shipped") and f'"{path.stem}' in text
-        if path in sources or inside.parent == Path("mnist") or is_key or is_shipped:
+        if path in sources or inside.parent == Path("mnist") or is_key or is_lesson or is_shipped:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
         else:
             left_out.append(str(path.relative_to(root)))

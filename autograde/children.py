@@ -12,8 +12,9 @@ import numpy as np
 import psutil
 
 from vae_helpers.checks.protocol import pack_request
+from vae_helpers.checks.taking import Error, Returned, ended, is_to_come, take_all
 
-from .answers import Answers, Returned, ended
+from .answers import Answers
 from .limits import Limits
 from .memory import memory_below, seconds_below
 from .sandbox import FOLDER, Sandbox
@@ -31,43 +32,22 @@ def observe_submission(
     limits: Limits = Limits(),
     sandboxed: bool = True,
 ) -> Returned:
-    """Take steps (see `vae_helpers.checks.protocol`) in a child. What ends the child is left out, and the rest are taken again.
+    """Take steps (see `vae_helpers.checks.protocol`) in children, as `take_all` does.
 
-    Cells after the last exercise don't run. So an exercise that kills its process, or can't be interrupted, costs the others nothing.
     hidden: folders of `vae_helpers` that are empty in the sandbox.
     Raises GraderError where it is not the submission that failed.
     """
-    returned, left_over = Returned(), limits.submission
-    while True:
-        # A cell that stopped with an error runs again, as it did before; one that ended the process does not.
-        coming = [step for step in steps if _is_to_come(step, returned)]
-        left = [step["name"] for step in coming if "source" not in step]
-        if not left:
-            return returned
-        last = [step["name"] for step in coming].index(left[-1])
-        request = {"steps": coming[: last + 1], "seconds": limits.step, "own_seconds": limits.submission / 4}
-        fatal, taken = _run_once(request, files, given, hidden, limits, sandboxed, left_over, returned)
-        if fatal is None:
-            return returned
-        step, error = fatal
-        left_over -= taken
-        if left_over <= 0:
-            for exercise in left:
-                if exercise not in returned.observations:
-                    returned.errors.setdefault(exercise, error)
-            return returned
-        returned.errors[step] = error
 
+    def run(coming: list[dict[str, Any]], left_over: float, returned: Returned) -> tuple[tuple[str, Error] | None, float]:
+        request = {"steps": coming, "seconds": limits.step, "own_seconds": limits.submission / 4}
+        return _run_once(request, files, given, hidden, limits, sandboxed, left_over, returned)
 
-def _is_to_come(step: dict[str, Any], returned: Returned) -> bool:
-    if "source" in step:
-        return not returned.errors.get(step["name"], {}).get("fatal")
-    return step["name"] not in returned.observations and step["name"] not in returned.errors
+    return take_all(steps, run, limits.submission)
 
 
 def _run_once(
     request, files, given, hidden, limits: Limits, sandboxed, seconds: float, returned: Returned
-) -> tuple[tuple[str, dict] | None, float]:
+) -> tuple[tuple[str, Error] | None, float]:
     """One child's work, added to `returned`. Returns None, or the step that ended it and the error; and the seconds that it took.
 
     Raises GraderError where no step had begun: until then, nothing is the submission's doing.
@@ -108,7 +88,7 @@ def _run_once(
                 status = parent.status()
                 kill()  # what it started and left behind, where no sandbox ends with it
         stopped = stopped or reading.drain(returned)
-        lacking = any("source" not in step and _is_to_come(step, returned) for step in request["steps"])
+        lacking = any("source" not in step and is_to_come(step, returned) for step in request["steps"])
         if stopped is None and status == 0 and not lacking:
             return None, taken
         if reading.step is None:

@@ -12,6 +12,7 @@ from nbgrader.utils import parse_utc
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
+from vae_helpers.checks.choosing import Handin, Missing, Unreadable
 from vae_helpers.files import write_whole
 
 from . import gradebook
@@ -24,7 +25,7 @@ from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson
 from .limits import Limits
 from .marks import Marks, State
-from .reading import EXCHANGE_FILES, Handin, Missing, Unreadable, read_file, read_folder
+from .reading import EXCHANGE_FILES, read_file, read_folder
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
 

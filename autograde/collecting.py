@@ -17,13 +17,14 @@ from pathlib import Path, PurePosixPath
 from dateutil.parser import parse
 from dateutil.tz import gettz
 
+from vae_helpers.checks.choosing import NOTEBOOK, is_notebook
 from vae_helpers.checks.protocol import plain as shown
 
 from .classroom import LONGEST_NAME, Course
 from .gradebook import known_students
 from .lesson import CourseError, lesson_names, read_lesson
 from .lms import Participant, Participants, called, fits, plain
-from .reading import LARGEST_FILES, NOTEBOOK, is_notebook
+from .reading import LARGEST_FILES
 
 MOST_MEMBERS = 100_000  # of the archive that the instructor gives
 JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)(/|$)")

@@ -47,7 +47,7 @@ def autograder(lesson: Lesson, path: Path, root: Path = ROOT) -> Path:
     paths = [root / name for name in names] + sorted((root / "solutions").rglob("*.md"))
     for folder, endings in (
         ("autograde", (".py", ".j2", ".json", ".css")),
-        ("vae_helpers", (".py", ".safetensors", ".gz", ".md")),
+        ("vae_helpers", (".py", ".safetensors", ".json", ".gz", ".md")),
     ):
         paths += [Path(p) for p in sorted(find_all_files(str(root / folder), ["__pycache__"])) if p.endswith(endings)]
     files |= {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}

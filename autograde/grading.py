@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,31 @@ from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.utils import is_grade
 
 from vae_helpers.checks import observe
+from vae_helpers.checks.choosing import Handin, Missing, Unreadable
 from vae_helpers.checks.observation import Observation
+from vae_helpers.checks.outcomes import State, outcome
 from vae_helpers.checks.probes.lesson_07 import BENT, NEGATIVE_ELBO
-from vae_helpers.checks.protocol import OWN, OutOfTime, cell_step
+from vae_helpers.checks.released import LESSONS, check_id
+from vae_helpers.checks.submission import Submission, assemble
+from vae_helpers.checks.taking import Returned
 from vae_helpers.checks.verdict import Verdict
 
-from .answers import Returned
 from .boundary import bounded
-from .build import NOTEBOOKS, check_id
+from .build import NOTEBOOKS
 from .catalogue import find_exercise
 from .children import observe_submission
 from .judging import judge_observation
 from .lesson import Lesson, read_lesson
 from .limits import Limits
-from .marks import Mark, Marks, State
-from .reading import Handin, Missing, Unreadable
+from .marks import Mark, Marks
 from .sandbox import HELPERS
-from .submission import Submission, assemble, release_of
-from .syntax import bound, defined
+from .submission import notebook_of, release_of
 
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.
 TOO_GOOD = 60.0  # nats per image
 # What images that nobody has seen may cost more than the published ones. Trained models: 35 to 50, whatever their size and training.
 TOO_FAR = 65.0  # nats per image
 NOT_THEIRS = (HELPERS / "mnist", HELPERS / "shipped")
-NOT_WRITTEN = "not written yet"  # what the stub raises; PyTorch's own NotImplementedErrors say something else
 
 
 def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
@@ -56,7 +55,7 @@ def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
 @cache  # what this process has imported does not change any more
 def course_digest(lesson: Lesson) -> str:
     """Of everything that decides what is right: the lesson, what it was handed out as, and the code of both packages."""
-    paths = [lesson.path, NOTEBOOKS / lesson.name / f"{lesson.name}.ipynb"]
+    paths = [lesson.path, NOTEBOOKS / lesson.name / f"{lesson.name}.ipynb", LESSONS / f"{lesson.name}.json"]
     for folder in (HELPERS, Path(__file__).parent):
         paths += sorted(folder.rglob("*.py"))
     digest = hashlib.sha256()
@@ -91,7 +90,7 @@ def grade(job: Job) -> Marks:
     try:
         if job.handin is None:
             raise Missing("nothing was handed in.")
-        submission = bounded(assemble, job.handin, job.lesson)
+        submission = bounded(assemble, job.handin, job.lesson_name)
         returned = _run(job, submission, job.lesson.exercises)
         marks = [_judge_one(name, job, submission, returned) for name in job.lesson.exercises]
     except Missing as reason:
@@ -100,12 +99,14 @@ def grade(job: Job) -> Marks:
         return _without_marks(job, State.UNREADABLE, str(reason))
     except Exception as error:
         return grader_error(job, error)
-    for name, cell in submission.plan:
-        if cell is not None:
+    notebook = notebook_of(submission, job.lesson)
+    cells = {cell.id: cell for cell in notebook.cells}
+    for name, placed in submission.plan:
+        if placed is not None and placed.id:
             error = returned.errors.get(name)
             words = {k: error[k] for k in ("ename", "evalue", "traceback")} if error else {}
-            cell.outputs = [new_output("error", **words)] if error else []
-    notebook = _write_outputs(submission.notebook, marks, submission.remarks)
+            cells[placed.id].outputs = [new_output("error", **words)] if error else []
+    notebook = _write_outputs(notebook, marks, submission.remarks)
     return _marks(job, State.GRADED, submission.remarks, marks, notebook)
 
 
@@ -125,7 +126,7 @@ def grader_error(job: Job, error: Exception) -> Marks:
 
 def judge_exercise(job: Job, exercise: str) -> tuple[Mark, Observation]:
     """The mark of one exercise alone, and what came back. Raises Unreadable where there is nothing to run."""
-    submission = bounded(assemble, job.handin, job.lesson)
+    submission = bounded(assemble, job.handin, job.lesson_name)
     returned = _run(job, submission, [exercise])
     return _judge_one(exercise, job, submission, returned), returned.observations.get(exercise, [])
 
@@ -140,10 +141,9 @@ def _run(job: Job, submission: Submission, exercises: Iterable[str]) -> Returned
     trained = [name for name in asked if find_exercise(name).stand_in is not None]
 
     def child(probed: dict[str, dict], given: np.ndarray | None = None, hidden: Sequence[Path] = ()) -> Returned:
-        cells = {name: {"name": name, "source": cell.source} for name, cell in submission.plan if cell is not None}
-        steps = [(cells | probed)[name] for name, _ in submission.plan if name in cells or name in probed]
-        options = {"given": given, "hidden": hidden, "limits": job.limits, "sandboxed": job.sandboxed}
-        return observe_submission(steps, submission.files, **options)
+        # What is told of the lessons is for reading submissions; a submission itself needs none of it.
+        options = {"given": given, "hidden": [*hidden, LESSONS], "limits": job.limits, "sandboxed": job.sandboxed}
+        return observe_submission(submission.steps(probed), submission.files, **options)
 
     returned = child({name: exercise for name, exercise in asked.items() if name not in trained})
     for name in trained:
@@ -188,44 +188,13 @@ class TwoProcesses(torch.nn.Module):
 
 
 def _judge_one(name: str, job: Job, submission: Submission, returned: Returned) -> Mark:
-    verdict, state = _verdict(name, job, submission, returned)
-    if not verdict.passed and (why := _why_missing(name, verdict.message, submission, returned)):
-        verdict = replace(verdict, message=f"{verdict.message}\n{why}")
+    seed = job.seeds[name]
+    verdict, state = outcome(name, submission, returned, lambda name, seen: judge_observation(name, seen, seed))
+    if reason := _doubt(returned.observations.get(name, [])):
+        verdict, state = Verdict(name, False, f"{reason}, so your instructor will look at it."), State.FOR_A_HUMAN
     most = job.lesson.exercises[name].points
     points = most if verdict.passed else 0
-    return Mark(name, state, points, most, verdict.message, verdict.mistake, job.seeds[name], verdict.written)
-
-
-def _verdict(name: str, job: Job, submission: Submission, returned: Returned) -> tuple[Verdict, State]:
-    if name in submission.absent:
-        return Verdict(name, False, "not handed in: its cell is gone, and no other defines it."), State.MISSING
-    if name not in returned.observations:
-        return _unseen(name, returned)
-    verdict = judge_observation(name, returned.observations[name], job.seeds[name])
-    if reason := _doubt(returned.observations[name]):
-        return Verdict(name, False, f"{reason}, so your instructor will look at it."), State.FOR_A_HUMAN
-    if verdict.passed:
-        return verdict, State.PASSED
-    raised = [fact.value for fact in returned.observations[name] if fact.what == "raised" and isinstance(fact.value, str)]
-    return verdict, State.OUT_OF_MEMORY if any(map(_is_out_of_memory, raised)) else State.FAILED
-
-
-def _why_missing(name: str, message: str, submission: Submission, returned: Returned) -> str | None:
-    """Where a name is not defined when an exercise is probed: which cell should have done it, and what became of that cell."""
-    lacking = re.search(r"name '(\w+)' is not defined", message)
-    if lacking is None:
-        return None
-    order = [step for step, _ in submission.plan]
-    before, after = submission.plan[: order.index(name)], submission.plan[order.index(name) :]
-    stopped = [(step, cell) for step, cell in before if cell and step in returned.errors and step != cell_step(name)]
-    stopped = [s for s in stopped if lacking[1] in bound(s[1].source)] or [s for s in stopped if s[0].startswith(OWN)]
-    if stopped:
-        step, error = stopped[0][0], returned.errors[stopped[0][0]]
-        line = re.match(r".*?, line (\d+), in <module>", error["traceback"][0])
-        at = f" at line {line[1]}" if line else ""
-        return f"The {step} stopped{at} with {error['ename']}: {error['evalue'].rstrip('.')}. What it defines after that is missing here."
-    later = next((step for step, cell in after if cell and lacking[1] in defined(cell.source)), None)
-    return f"The {later} defines it, and stands below this check: move it up." if later else None
+    return Mark(name, state, points, most, verdict.message, verdict.mistake, seed, verdict.written)
 
 
 def _doubt(observation: Observation) -> str | None:
@@ -240,37 +209,6 @@ def _doubt(observation: Observation) -> str | None:
         bent = float(figures[True].value)
         return f"much better on the published test images ({published:.0f} nats) than on the same ones, bent a little ({bent:.0f})"
     return None
-
-
-def _unseen(name: str, returned: Returned) -> tuple[Verdict, State]:
-    """The verdict and the state where there was nothing to judge."""
-    error, stopped = returned.errors[name], returned.errors.get(cell_step(name))
-    if stopped and (stopped["ename"], stopped["evalue"]) == ("NotImplementedError", NOT_WRITTEN):
-        return Verdict(name, False, "not written yet.", written=False), State.FAILED
-    if error["ename"] == "NameError" and stopped:
-        return (
-            Verdict(
-                name,
-                False,
-                f"not yet.\nThe {error['evalue']}. Its cell stopped with {stopped['ename']}: {stopped['evalue']}",
-            ),
-            _state_of(stopped),
-        )
-    if error["ename"] == "NameError":
-        return Verdict(name, False, f"not yet.\nThe {error['evalue']}. Is it spelt as the exercise asks?"), State.FAILED
-    return Verdict(name, False, f"not yet.\nIt stopped with {error['ename']}: {error['evalue']}"), _state_of(error)
-
-
-def _state_of(error: dict[str, Any]) -> State:
-    if error["ename"] == OutOfTime.__name__:
-        return State.TIME_OUT
-    return State.OUT_OF_MEMORY if _is_out_of_memory(f"{error['ename']}: {error['evalue']}") else State.ERROR
-
-
-def _is_out_of_memory(error: str) -> bool:
-    """Whether an error, as "name: message", is Python's, NumPy's, PyTorch's or the system's way to say so."""
-    name = error.partition(":")[0]
-    return name.endswith("MemoryError") or "can't allocate memory" in error or "Cannot allocate memory" in error
 
 
 def _without_marks(job: Job, state: State, sentence: str) -> Marks:

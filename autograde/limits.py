@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vae_helpers.checks.taking import SECONDS, STEP_SECONDS
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -11,8 +13,8 @@ class Limits:
     folders. processes: threads count.
     """
 
-    step: float = 30
-    submission: float = 300
+    step: float = STEP_SECONDS
+    submission: float = SECONDS
     memory: int = 2 << 30
     disk: int = 256 << 20
     processes: int = 64

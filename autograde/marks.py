@@ -1,33 +1,10 @@
-"""What grading leaves: the marks of a submission, and the states that it and its exercises end in."""
+"""What grading leaves: the marks of a submission."""
 
 import json
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 
 from vae_helpers.about import course_version
-
-
-class State(str, Enum):
-    """How an exercise, or a submission as a whole, ended. A word in files, for people to read."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERROR = "error"
-    TIME_OUT = "time-out"
-    OUT_OF_MEMORY = "out of memory"
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    GRADER_ERROR = "grader error"
-    FOR_A_HUMAN = "for a human"
-    GRADED = "graded"  # a submission as a whole, whatever its exercises' states
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def needs_a_human(self) -> bool:
-        """Whether there is no mark, not even 0, until a human has looked."""
-        return self in (State.UNREADABLE, State.GRADER_ERROR, State.FOR_A_HUMAN)
+from vae_helpers.checks.outcomes import State
 
 
 @dataclass(frozen=True)

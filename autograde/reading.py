@@ -2,44 +2,18 @@
 
 import io
 import os
-import re
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from vae_helpers.checks.choosing import LARGEST_NOTEBOOK, Handin, Missing, is_notebook, too_large
 from vae_helpers.checks.protocol import plain
 
-from .lesson import CourseError
-
-LARGEST_NOTEBOOK = 20 << 20  # bytes
 LARGEST_FILES = 64 << 20  # bytes, all files together
 MOST_FILES = 200
 MOST_NAMES = 20_000  # files and folders that are looked at
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds when, and whose
-NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Handin:
-    """A submission's folder: files by their path in it, and what was left out, in sentences."""
-
-    files: dict[str, bytes]
-    remarks: list[str] = field(default_factory=list)
-
-
-class Unreadable(CourseError):
-    """There is no notebook to grade; the message is the sentence for the student."""
-
-
-class Missing(Unreadable):
-    """Nothing was handed in."""
-
-
-def is_notebook(name: str) -> bool:
-    """Whether a file is called as a notebook is, by Jupyter, or by browsers and learning platforms."""
-    return NOTEBOOK.search(name) is not None
 
 
 def read_folder(folder: Path) -> Handin:
@@ -122,10 +96,10 @@ class _Taken:
                     most = self.room_for(inside)
                     with archive.open(member) as file:
                         content = file.read(most + 1)  # what the archive says of its size is its own affair
-                    too_large = len(content) > most
-                    self.add(
-                        inside, None if too_large else content, _too_large(member.file_size, most) if too_large else None
-                    )
+                    if len(content) > most:
+                        self.add(inside, None, too_large(inside, member.file_size, most))
+                    else:
+                        self.add(inside, content, None)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zipfile.zlib.error):
             self.remarks.append(f"{plain(name)} is damaged, or locked with a password: it can't be unpacked.")
 
@@ -133,10 +107,6 @@ class _Taken:
 def _is_plain_path(name: str) -> bool:
     parts = PurePosixPath(name).parts
     return not name.startswith("/") and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def _too_large(size: int, most: int) -> str:
-    return f"is too large ({size / 1e6:.0f} MB; at most {most / 1e6:.0f})."
 
 
 def read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:
@@ -151,6 +121,5 @@ def read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:
         if not stat.S_ISREG(about.st_mode):
             return None, "is no ordinary file."
         if about.st_size > most:
-            clear = " Clear its outputs (Edit, Clear Outputs of All Cells) and save it." if is_notebook(path.name) else ""
-            return None, _too_large(about.st_size, most) + clear
+            return None, too_large(path.name, about.st_size, most)
         return file.read(most), None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vae_helpers.checks.choosing import Unreadable
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes import find_probe
 from vae_helpers.checks.recorder import Recorder, undisturbed
@@ -46,7 +47,10 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
     inputs = _Inputs(seeds[exercise])
     with undisturbed(inputs.seed):
         find_probe(exercise)(find_exercise(exercise).reference, inputs)
-    marks, seen = judge_exercise(Job(handin, lesson.name, seeds, sandboxed=sandboxed), exercise)
+    try:
+        marks, seen = judge_exercise(Job(handin, lesson.name, seeds, sandboxed=sandboxed), exercise)
+    except Unreadable as reason:
+        raise CourseError(str(reason)) from None
     lines = [f"{student}, {lesson.name}, {exercise}: inputs drawn from seed {inputs.seed}", ""]
     theirs = _by_label(seen)
     for label, expected in _by_label(inputs.facts).items():

@@ -29,10 +29,10 @@ from autograde.build import NOTEBOOKS, check_id
 from autograde.catalogue import find_exercise
 from autograde.lesson import read_lesson
 from autograde.marks import State
-from autograde.reading import Handin
-from autograde.submission import assemble
 from vae_helpers.checks import answer_key
+from vae_helpers.checks.choosing import Handin
 from vae_helpers.checks.observation import Fact
+from vae_helpers.checks.submission import assemble
 
 ERROR, FAILED, GRADED, MISSING, OUT_OF_MEMORY, PASSED, TIME_OUT, UNREADABLE = (
     State.ERROR,
@@ -1391,7 +1391,7 @@ def sender(code: str) -> str:
 def steps_between(first: str, last: str) -> list[str]:
     """What a child begins after one exercise, up to and with another."""
     handin = Handin({NAME: nbformat.writes(solved()).encode()})
-    names = [name for name, _ in assemble(handin, LESSON).plan]
+    names = [name for name, _ in assemble(handin, LESSON.name).plan]
     return names[names.index(first) + 1 : names.index(last) + 1]
 
 

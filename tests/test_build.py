@@ -11,13 +11,24 @@ import nbformat
 import pytest
 
 from autograde import build as builder
-from autograde.build import NOTEBOOKS, build, check_id, compile_key, key_holds, remove_left_over_keys, source_notebook
+from autograde.build import (
+    NOTEBOOKS,
+    build,
+    check_id,
+    compile_key,
+    key_holds,
+    release_data,
+    remove_left_over,
+    source_notebook,
+)
 from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson
 from autograde.proofread import README, proofread, still_spoken_of, update_readme, with_row
 from autograde.solutions import reference_namespace
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.probes import PROBES, probe
+from vae_helpers.checks.released import LESSONS as RELEASED
+from vae_helpers.checks.released import released_names
 
 LESSONS = lesson_names()
 EXERCISES = {exercise: lesson for lesson in LESSONS for exercise in read_lesson(lesson).exercises}
@@ -32,7 +43,7 @@ def fresh(tmp_path_factory):
         if lesson not in made:
             made[lesson] = tmp_path_factory.mktemp(lesson)
             shutil.copytree(KEYS, made[lesson] / "keys")
-            build(read_lesson(lesson), *(made[lesson] / part for part in ("notebooks", "source", "keys")))
+            build(read_lesson(lesson), *(made[lesson] / part for part in ("notebooks", "source", "keys", "lessons")))
         return made[lesson]
 
     return build_into
@@ -181,7 +192,7 @@ def newcomer():
 
 def refused(lesson, tmp_path) -> str:
     """What the build says, which writes nothing."""
-    folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
+    folders = [tmp_path / part for part in ("notebooks", "source", "keys", "lessons")]
     with pytest.raises(LessonError) as caught:
         build(lesson, *folders)
     assert not any(folder.exists() for folder in folders)
@@ -504,8 +515,21 @@ def test_where_an_old_name_is_still_spoken_of(tmp_path):
 def test_a_key_that_no_lesson_has_any_more_is_removed(tmp_path):
     for name in ("gaussian_kl", "old_name"):
         (tmp_path / f"{name}.safetensors").write_text("a key")
-    assert remove_left_over_keys(tmp_path) == ["old_name"]
-    assert [path.stem for path in tmp_path.iterdir()] == ["gaussian_kl"]
+    told = tmp_path / "lessons"
+    told.mkdir()
+    for name in (LESSONS[0], "99_gone"):
+        (told / f"{name}.json").write_text("{}")
+    assert remove_left_over(tmp_path, told) == ["old_name"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"gaussian_kl", "lessons"}
+    assert [path.stem for path in told.iterdir()] == [LESSONS[0]]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_what_is_told_of_a_lesson_is_what_is_handed_out(lesson):
+    """Of the committed notebook: so whoever has one and not the other is told."""
+    told = (RELEASED / f"{lesson}.json").read_text(encoding="utf-8")
+    assert told == release_data(read_lesson(lesson), notebook_of(NOTEBOOKS, lesson)), "stale: run make notebooks"
+    assert set(released_names()) == set(LESSONS)
 
 
 @pytest.mark.parametrize(("solution", "words"), [("gaussian_kl = (1", "SyntaxError: "), ("1 / 0", "ZeroDivisionError: ")])
@@ -532,11 +556,12 @@ def test_the_command_says_in_one_line_what_is_wrong():
 @pytest.mark.parametrize("step", ["compile_key", "write_source", "generate_assignment"])
 def test_a_build_that_fails_leaves_what_there_was(tmp_path, monkeypatch, step):
     lesson = lesson_of(tmp_path, PROOF)
-    folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
+    folders = [tmp_path / part for part in ("notebooks", "source", "keys", "lessons")]
     files = [
         notebook_of(folders[0], lesson.name),
         notebook_of(folders[1], lesson.name),
         folders[2] / "gaussian_kl.safetensors",
+        folders[3] / f"{lesson.name}.json",
     ]
     for file in files:
         file.parent.mkdir(parents=True)
@@ -548,13 +573,13 @@ def test_a_build_that_fails_leaves_what_there_was(tmp_path, monkeypatch, step):
     monkeypatch.setattr(builder, step, fail)
     with pytest.raises(LessonError, match="broken on purpose"):
         build(lesson, *folders)
-    assert [file.read_text() for file in files] == ["old"] * 3
-    assert [len(list(folder.rglob("*.*"))) for folder in folders] == [1, 1, 1]
+    assert [file.read_text() for file in files] == ["old"] * 4
+    assert [len(list(folder.rglob("*.*"))) for folder in folders] == [1, 1, 1, 1]
 
 
 def test_a_build_leaves_only_the_notebook_to_hand_out(tmp_path):
     lesson = read_lesson(LESSONS[0])
-    folders = [tmp_path / part for part in ("notebooks", "source", "keys")]
+    folders = [tmp_path / part for part in ("notebooks", "source", "keys", "lessons")]
     notebook_of(folders[1], lesson.name).parent.mkdir(parents=True)
     (folders[1] / lesson.name / "vae.safetensors").write_text("trained by the instructor")
     build(lesson, *folders)

@@ -56,6 +56,7 @@ def test_a_bundle_holds_what_a_student_needs_and_nothing_that_lies_about(root, t
     ]
     keys = {Path(name).stem for name in found if "/keys/" in name}
     assert keys == set(START.exercises)
+    assert {Path(name).stem for name in found if "/lessons/" in name} == {START.name}
     assert {
         *bundling.SET_UP,
         f"notebooks/{START.name}/{START.name}.ipynb",

@@ -26,9 +26,10 @@ from autograde import sandbox
 from autograde.grading import Job, grade
 from autograde.limits import Limits
 from autograde.marks import Marks, State
-from autograde.reading import Handin, Missing, read_folder
+from autograde.reading import read_folder
 from autograde.sandbox import require_sandbox
 from autograde.seeds import seeds_of
+from vae_helpers.checks.choosing import Handin, Missing
 
 pytestmark = pytest.mark.xdist_group("faults")  # each is graded once, for all the tests that look at it
 SEEDS = seeds_of(b"secret", "student", LESSON.exercises)

@@ -11,9 +11,9 @@ from autograde.build import source_notebook
 from autograde.grading import Job, grade
 from autograde.lesson import read_lesson
 from autograde.marks import State
-from autograde.reading import Handin
 from vae_helpers import load_mnist
 from vae_helpers.checks import check
+from vae_helpers.checks.choosing import Handin
 
 LESSON = read_lesson("07_convolutional_vae")
 

@@ -25,6 +25,7 @@ __all__ = [
     "evaluate_elbo",
     "explore",
     "fit",
+    "hand_in",
     "latent_explorer",
     "load_mnist",
     "load_parameters",
@@ -48,6 +49,10 @@ def __getattr__(name: str):
         from .about import course_version
 
         return course_version()
+    if name == "hand_in":
+        from .handing_in import hand_in
+
+        return hand_in
     if name == "show_versions":
         from .about import show_versions
 

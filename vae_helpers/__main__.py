@@ -1,8 +1,10 @@
-"""Your own copy of the lessons, to write in: `python -m vae_helpers`, in the course's folder."""
+"""Your own copy of the lessons, to write in: `python -m vae_helpers`, in the course's folder. And what to hand in of one."""
 
+import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .files import write_whole
@@ -54,8 +56,16 @@ def cells_of(path: Path) -> str:
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
-def main() -> int:
-    """Copy the lessons of this folder; returns the exit status: 0, or 1 after one line that says what was wrong."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Copy the lessons, or hand one in; returns the exit status: 0, or 1 after a line that says what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m vae_helpers", description="Your own copy of the lessons, to write in.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    command = commands.add_parser("hand_in", help="what of a lesson would count, and one file to hand in")
+    command.add_argument("lesson", help='its name or number, as "03"')
+    command.add_argument("notebook", nargs="?", help="its file; by default the one in this folder, or in my_notebooks")
+    args = parser.parse_args(argv)
+    if args.command:
+        return _hand_in(args.lesson, args.notebook)
     try:
         said = copy_lessons(Path("notebooks"), Path(MINE))
     except (OSError, ValueError) as error:
@@ -65,5 +75,17 @@ def main() -> int:
     return 0
 
 
+def _hand_in(lesson: str, notebook: str | None) -> int:
+    from .handing_in import CannotHandIn, pack
+
+    if hasattr(sys.stdout, "reconfigure"):  # a Windows console may not have every character that a verdict has
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        return 0 if pack(lesson, notebook) else 1
+    except CannotHandIn as reason:
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

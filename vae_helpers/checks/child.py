@@ -20,7 +20,7 @@ import torch
 
 from . import observe
 from .observation import Observation
-from .protocol import CELL, ERROR, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
+from .protocol import CELL, ERROR, NO_HAND_IN, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
 from .recorder import Recorder, undisturbed
 from .shell import shell
 
@@ -139,6 +139,7 @@ def serve(asked: int, answers: int) -> None:
         with contextlib.suppress(OSError):  # a name that this system's files can't have
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
+    os.environ[NO_HAND_IN] = "1"
     # What cells print, and what the programs that they start print, goes nowhere; input() finds nothing.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -152,3 +153,8 @@ def serve(asked: int, answers: int) -> None:
             view = view[os.write(answers, view) :]
     # No waiting for threads or exit handlers that the cells left behind.
     os._exit(0)
+
+
+if __name__ == "__main__":
+    binary = getattr(os, "O_BINARY", 0)  # Windows would write two bytes for a line's end
+    serve(os.open(sys.argv[1], os.O_RDONLY | binary), os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | binary))

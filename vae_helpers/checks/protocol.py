@@ -24,6 +24,7 @@ from .observation import Fact, Observation, pack, unpack
 NOT_STARTED = 99  # exit status of a child that came to no step
 STARTED, ERROR = "started", "error"  # what a frame's notes hold
 LENGTH = 8  # bytes in front of a frame that say how long it is
+NO_HAND_IN = "VAE_NO_HAND_IN"  # in the environment of whatever runs a lesson's cells and has nothing to hand in
 CELL = "cell "  # what the names of cells' steps begin with
 
 

@@ -2,20 +2,49 @@
 
 import io
 import json
+import re
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from .build import NOTEBOOKS
-from .lesson import Cell, Lesson
-from .reading import Handin, Missing, Unreadable, is_notebook
+from .released import Release, released, released_names
 from .syntax import defined, is_answer
 
+NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)?$", re.IGNORECASE)
+LARGEST_NOTEBOOK = 20 << 20  # bytes
 MOST_CELLS = 2000
 TELLING = 40  # characters of a cell that is hardly in two lessons by chance
 
 
-def choose_notebook(handin: Handin, lesson: Lesson) -> tuple[str, list[dict], list[str]]:
+@dataclass(frozen=True)
+class Handin:
+    """A submission's folder: files by their path in it, and what was left out, in sentences."""
+
+    files: dict[str, bytes]
+    remarks: list[str] = field(default_factory=list)
+
+
+class Unreadable(Exception):
+    """There is no notebook to grade; the message is the sentence for the student."""
+
+
+class Missing(Unreadable):
+    """Nothing was handed in."""
+
+
+def is_notebook(name: str) -> bool:
+    """Whether a file is called as a notebook is, by Jupyter, or by browsers and learning platforms."""
+    return NOTEBOOK.search(name) is not None
+
+
+def too_large(name: str, size: int, most: int) -> str:
+    """What is said of a file of more bytes than are read."""
+    clear = " Clear its outputs (Edit, Clear Outputs of All Cells) and save it." if is_notebook(name) else ""
+    return f"is too large ({size / 1e6:.0f} MB; at most {most / 1e6:.0f}).{clear}"
+
+
+def choose_notebook(handin: Handin, lesson: Release) -> tuple[str, list[dict], list[str]]:
     """(its path, its cells, remarks): of several, the one with most answers; then the one with the lesson's name.
 
     Raises Unreadable where there is none of this lesson, and Missing where there is nothing at all.
@@ -47,7 +76,7 @@ def choose_notebook(handin: Handin, lesson: Lesson) -> tuple[str, list[dict], li
     return best, readable[best], remarks
 
 
-def _refuse(handin: Handin, lesson: Lesson, problems: list[str], foreign: list[str]) -> None:
+def _refuse(handin: Handin, lesson: Release, problems: list[str], foreign: list[str]) -> None:
     wanted = f"{lesson.name}.ipynb"
     left_out = [remark for remark in handin.remarks if ".ipynb" in remark.lower() or ".zip" in remark.lower()]
     again = ["Open it in Jupyter, save it, and hand it in again."] if problems else []
@@ -106,52 +135,43 @@ def grade_id(cell: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def asked_name(cell: Cell) -> str:
-    """The name that an exercise asks the student to define."""
-    return cell.check if cell.check and cell.check.isidentifier() else cell.exercise
+def cell_id(cell: Any) -> str | None:
+    """The notebook's own name of a cell, where it has one."""
+    return cell["id"] if isinstance(cell.get("id"), str) else None
 
 
 @cache
 def _lessons() -> dict[str, set[str]]:
-    """By the names and texts of cells: the lessons that were handed out with them."""
+    """By the names, ids and texts of cells: the lessons that were handed out with them."""
     found: dict[str, set[str]] = {}
-    for path in sorted(NOTEBOOKS.glob("*/*.ipynb")):
-        if path.stem == path.parent.name:
-            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-                for word in _words(cell):
-                    found.setdefault(word, set()).add(path.stem)
+    for lesson in released_names():
+        for cell in released(lesson).cells:
+            for word in _words(cell.name, cell.id, cell.source):
+                found.setdefault(word, set()).add(lesson)
     return found
 
 
-def _words(cell: dict) -> list[str]:
-    text = source_of(cell).strip()
-    return [word for word in (grade_id(cell), text if len(text) > TELLING else None) if word]
+def _words(name: str | None, cell_id: str | None, source: str) -> set[str]:
+    text = source.strip()
+    return {word for word in (name, cell_id, text if len(text) > TELLING else None) if word}
 
 
 def _lesson_of(cells: list[dict], expected: str) -> str:
     """The lesson that most cells were handed out in; the expected one where no other has more."""
     counts: Counter = Counter()
     for cell in cells:
-        for word in _words(cell):
+        for word in _words(grade_id(cell), cell_id(cell), source_of(cell)):
             lessons = _lessons().get(word, ())
             if len(lessons) == 1:  # what stands in several tells nothing
                 counts.update(lessons)
     return max(counts, key=lambda name: (counts[name], name == expected), default=expected)
 
 
-def _answers(cells: list[dict], lesson: Lesson) -> int:
+def _answers(cells: list[dict], lesson: Release) -> int:
     """How many exercises have something other than the released stub."""
-    stubs = stubs_of(lesson)
+    stubs = lesson.stubs
     sources = [(grade_id(cell), source_of(cell)) for cell in cells]
-    asked = {name: asked_name(cell) for name, cell in lesson.exercises.items()}
+    asked = {exercise: asked.name_in(exercise) for exercise, asked in lesson.exercises.items()}
     by_id = {name for name, source in sources if name in asked and is_answer(source, stubs[name], asked[name])}
     written = set().union(*(defined(source) for name, source in sources if name not in asked))
     return sum(name in by_id or asked[name] in written for name in asked)
-
-
-@cache
-def stubs_of(lesson: Lesson) -> dict[str, str]:
-    """The exercises' cells as they are handed out, by exercise."""
-    path = NOTEBOOKS / lesson.name / f"{lesson.name}.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return {grade_id(cell): source_of(cell) for cell in cells if grade_id(cell) in lesson.exercises}

@@ -79,6 +79,17 @@ def used(source: str) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
+def imported(source: str) -> set[str]:
+    """The modules that a cell imports, by the first part of their names; none where it is no Python."""
+    try:
+        nodes = list(ast.walk(parse(source)))
+    except NO_PYTHON:
+        return set()
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in names}
+
+
 @lru_cache(maxsize=4096)
 def says_the_same(source: str, other: str) -> bool:
     """Whether two cells differ in nothing but comments, docstrings, line ends and formatting."""
