@@ -269,7 +269,8 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
         f"{len(students)} students, {len(students) * len(lessons)} submissions, {planted} mistakes planted; every one named: {named}"
     )
     if wrong:
-        raise LessonError(f"{len(wrong)} answers were not judged as planted:\n" + "\n".join(wrong))
+        print("\n".join(wrong))
+        raise LessonError(f"{len(wrong)} answers were not judged as planted, as said above; the first: {wrong[0]}")
 
 
 def as_planted(answer: Answer, mark: Mark) -> bool:

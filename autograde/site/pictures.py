@@ -46,11 +46,11 @@ def take(folder: Path = PICTURES) -> list[Path]:
                     _drag(page)
                 page.locator(f"{selector} img").evaluate_all(LOADED)
                 page.locator(selector).first.screenshot(path=taken[-1])
-        page = browser.new_page(viewport={"width": 900, "height": 640})
-        page.goto(report.as_uri())
-        taken.append(folder / "report.png")
-        page.get_by_role("heading", name="Mistakes").evaluate("heading => heading.scrollIntoView()")
-        page.screenshot(path=taken[-1])
+            page = browser.new_page(viewport={"width": 900, "height": 640}, color_scheme=theme)
+            page.goto(report.as_uri())
+            taken.append(folder / f"report-{theme}.png")
+            page.get_by_role("heading", name="Mistakes").evaluate("heading => heading.scrollIntoView()")
+            page.screenshot(path=taken[-1])
         browser.close()
     return taken
 
