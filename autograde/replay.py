@@ -46,7 +46,7 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
     inputs = _Inputs(seeds[exercise])
     with undisturbed(inputs.seed):
         find_probe(exercise)(find_exercise(exercise).reference, inputs)
-    marks, seen = judge_exercise(Job(handin, lesson.name, seeds, sandboxed=sandboxed), exercise)
+    marks, seen = judge_exercise(Job(handin, lesson.name, seeds, course.limits, sandboxed), exercise)
     lines = [f"{student}, {lesson.name}, {exercise}: inputs drawn from seed {inputs.seed}", ""]
     theirs = _by_label(seen)
     for label, expected in _by_label(inputs.facts).items():
