@@ -1,7 +1,8 @@
 # nbgrader's folders, mapped to this layout: notebooks/ is the release, everything that grading makes lies in grading/.
 import os
 import sys
-from pathlib import Path
+
+from autograde.nbgrader_plugin import take_over
 
 c = get_config()  # noqa: F821 (nbgrader defines it)
 
@@ -25,14 +26,15 @@ if not os.path.isdir(c.Exchange.root):
     os.makedirs(c.Exchange.root)
     os.chmod(c.Exchange.root, 0o777)  # nbgrader wants it writable for everybody who can reach it
 c.ExchangeFactory.release_assignment = "autograde.exchange.ReleaseAssignment"
+c.ExchangeFactory.collect = "autograde.exchange.Collect"
 c.ExchangeFactory.release_feedback = "autograde.exchange.ReleaseFeedback"
 
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("not written yet")'}
 
-# The judge reads submissions, runs them in a sandbox and writes the marks, in place of nbgrader's own Execute and SaveAutoGrades.
-c.Autograde.exporter_class = "autograde.nbgrader_plugin.SubmissionExporter"
-c.Autograde.sanitize_preprocessors = []
-c.Autograde.autograde_preprocessors = ["autograde.nbgrader_plugin.JudgeSubmission"]
+# `nbgrader autograde` and the formgrader's button do what `python -m autograde grade` does: the judge reads submissions, runs them in a
+# sandbox and writes the marks. Then come your own preprocessors, on the graded notebook, whichever way you grade.
+take_over()
+c.Autograde.autograde_preprocessors = []
 
 # Due dates are set with `python -m autograde due` or in the formgrader, in this time zone: this machine's, or for instance "Europe/Berlin".
 c.NbGraderAPI.timezone = os.environ.get("TZ") or "/etc/localtime"
@@ -40,12 +42,10 @@ c.NbGraderAPI.timezone = os.environ.get("TZ") or "/etc/localtime"
 c.AssignLatePenalties.plugin_class = "autograde.deadlines.LatePolicy"
 c.LatePolicy.percent_per_day = 0
 c.LatePolicy.grace_minutes = 0
-# nbgrader would put the source folder's other files over a submission's own, which the judge does not look at.
-c.Autograde.exclude_overwriting = {
-    folder.name: [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
-    for folder in Path(c.CourseDirectory.root, "build", "source").glob("*/")
-}
 
 # Feedback for students: the verdict once, formulas that need no network, and no seeds.
 c.GenerateFeedback.exporter_class = "autograde.feedback.FeedbackExporter"
 c.GenerateFeedback.preprocessors = ["autograde.feedback.ForTheStudent", "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor"]
+
+# `nbgrader export` writes what a spreadsheet opens without running anything.
+c.ExportApp.plugin_class = "autograde.spreadsheets.CsvExport"

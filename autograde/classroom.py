@@ -5,15 +5,15 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.utils import parse_utc
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
 from vae_helpers.checks.choosing import Handin, Missing, Unreadable
-from vae_helpers.files import write_whole
+from vae_helpers.files import remove_unfinished, write_whole
 
 from . import gradebook
 from .boundary import bounded
@@ -25,6 +25,7 @@ from .judging import forget_observations
 from .lesson import ROOT, CourseError, Lesson
 from .limits import Limits
 from .marks import Marks, State
+from .nbgrader_plugin import JudgeSubmission, PreprocessorFailed, Preprocessors, timestamp_in
 from .reading import EXCHANGE_FILES, read_file, read_folder
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
@@ -40,7 +41,9 @@ class Course:
         self.directory = directory
         self.root = Path(self.directory.root)
         self.database = (self.directory.db_url, self.directory.course_id)
-        self.deadlines = Deadlines(config or self.directory.config, *self.database)
+        self.config = config or self.directory.config
+        self.settings = JudgeSubmission(config=self.config)
+        self.deadlines = Deadlines(self.config, *self.database)
 
     @classmethod
     def find(cls, folder: Path | None = None) -> "Course":
@@ -59,6 +62,16 @@ class Course:
     def secret(self) -> bytes:
         """What the seeds of everybody's inputs are drawn with."""
         return course_secret(self.root / "grading" / "secret")
+
+    @property
+    def limits(self) -> Limits:
+        """What a submission may use, where nobody says otherwise."""
+        return Limits(step=self.settings.step_timeout, submission=self.settings.timeout)
+
+    @cached_property
+    def preprocessors(self) -> Preprocessors:
+        """What the instructor has configured for graded notebooks. Raises CourseError."""
+        return Preprocessors(self.directory, self.config)
 
     def submission_folder(self, student: str, lesson: str) -> Path:
         """Where a student's files of a lesson are put by whoever collects them."""
@@ -81,6 +94,10 @@ class Course:
                 raise CourseError(f"no student can be called {student!r}: rename that folder in {folder}")
         return handed_in
 
+    def everybody(self, lesson: str) -> list[str]:
+        """Everybody who handed in something, and everybody in the gradebook who did not. Raises CourseError as `students` does."""
+        return sorted({*self.students(lesson), *gradebook.known_students(*self.database)})
+
     def read(self, student: str, lesson: str) -> Handin | None:
         """What a student handed in; None where there is nothing. What can't be read at all is a remark."""
         try:
@@ -91,26 +108,34 @@ class Course:
             return Handin({}, [str(reason)])
 
     def timestamp(self, student: str, lesson: str) -> datetime | None:
-        """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
-        data, _ = read_file(self.submission_folder(student, lesson) / "timestamp.txt", most=100)
-        try:
-            return parse_utc(data.decode().strip()) if data else None
-        except (ValueError, OverflowError):
-            return None
+        """When a submission was collected, in UTC; None where that can't be read."""
+        return timestamp_in(self.submission_folder(student, lesson))
 
     def seeds(self, student: str, lesson: Lesson) -> dict[str, int]:
         """The seed of the student's inputs for each of the lesson's exercises, by name."""
         return seeds_of(self.secret, student, lesson.exercises)
 
     def save_marks(self, student: str, marks: Marks) -> None:
-        """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done."""
+        """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done.
+
+        Raises PreprocessorFailed where the instructor's own preprocessors stop: the notebook is then as the judge made it.
+        """
         gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson), self.deadlines.apply)
+        remove_unfinished(self.graded_folder(student, marks.lesson))  # nbgrader would send it with the feedback
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
                 write_whole(self.graded_folder(student, marks.lesson) / name, data.decode(errors="replace"))
+            else:  # an earlier submission's
+                (self.graded_folder(student, marks.lesson) / name).unlink(missing_ok=True)
         if marks.digest or marks.state != State.MISSING:  # who handed in nothing has no submission to give feedback on
-            write_whole(self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb", marks.notebook)
+            graded = self.graded_folder(student, marks.lesson) / f"{marks.lesson}.ipynb"
+            try:
+                notebook = self.preprocessors.run(marks.notebook, student, marks.lesson)
+            except PreprocessorFailed:
+                write_whole(graded, marks.notebook)
+                raise
+            write_whole(graded, notebook)
         write_whole(self.marks_file(student, marks.lesson), marks.to_json())
 
     def all_marks(self, lesson: str) -> dict[str, Marks]:
@@ -153,18 +178,21 @@ def grade_class(
     scheduler: str | None = None,
     sandboxed: bool = True,
     again: bool = False,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     progress: bool = True,
 ) -> dict[str, Marks]:
     """Grade a lesson's submissions and write the marks; returns them by student, without the notebooks.
 
     students: whom; by default everybody who handed in, and everybody in the gradebook who did not. A submission whose marks are
-    on file and in the gradebook is not graded again, unless `again`. Raises CourseError where there is nobody to grade.
+    on file and in the gradebook is not graded again, unless `again`. limits: by default the course's. Raises CourseError where there
+    is nobody to grade; and, when all are graded, where the instructor's own preprocessors have stopped at somebody's notebook.
     """
+    sandboxed, limits = sandboxed and course.settings.sandbox, limits or course.limits
+    _ = course.preprocessors  # before anybody is graded
     if sandboxed and scheduler is None:
         require_sandbox()
     gradebook.enter_lesson(lesson, *course.database)
-    everybody = sorted({*course.students(lesson.name), *gradebook.known_students(*course.database)})
+    everybody = course.everybody(lesson.name)
     for student in students or []:
         if student not in everybody:
             known = ", ".join(everybody[:10]) or "nobody"
@@ -175,7 +203,9 @@ def grade_class(
             f"nobody has handed in {lesson.name}: {course.submission_folder('STUDENT', lesson.name)} is where it is looked for"
         )
 
+    remove_unfinished(course.marks_file("", lesson.name).parent)
     results: dict[str, Marks] = {}
+    failed: list[str] = []
     digest = course_digest(lesson)
 
     def jobs() -> Iterator[Job]:
@@ -201,9 +231,15 @@ def grade_class(
         mapping = _serial if serial else stack.enter_context(cluster(workers, scheduler))
         bar = stack.enter_context(tqdm(total=len(students), disable=not progress, unit="submission", desc=lesson.name))
         for job, marks in mapping(run, jobs(), grader_error):
-            course.save_marks(job.student, marks)
+            try:
+                course.save_marks(job.student, marks)
+            except PreprocessorFailed as error:
+                failed.append(str(error))
             results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
             bar.update()
+    if failed:
+        more = f" (and at {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise CourseError(f"the marks are saved, but {failed[0]}{more}")
     return {student: results[student] for student in students}
 
 

@@ -1,15 +1,21 @@
-"""nbgrader's exchange, where this course needs more of it: what goes out is what the build made, and nobody's feedback is held up."""
+"""nbgrader's exchange, where this course needs more of it.
 
+What goes out is what the build made, what comes in is what is the student's own, and nobody's feedback is held up.
+"""
+
+import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 import nbformat
-from nbgrader.exchange.default import ExchangeReleaseAssignment, ExchangeReleaseFeedback
+from nbgrader.exchange.default import ExchangeCollect, ExchangeReleaseAssignment, ExchangeReleaseFeedback
 from nbgrader.utils import find_all_files
 
 from .build import write_release
 from .lesson import lesson_names, read_lesson
-from .reading import EXCHANGE_FILES
+from .reading import EXCHANGE_FILES, LARGEST_FILES, read_file
 
 
 class ReleaseAssignment(ExchangeReleaseAssignment):
@@ -49,6 +55,33 @@ def same_cells(released: Path, made: Path) -> bool:
     return [(c.cell_type, c.source, c.metadata.get("nbgrader")) for c in theirs] == [
         (c.cell_type, c.source, c.metadata.get("nbgrader")) for c in ours
     ]
+
+
+class Collect(ExchangeCollect):
+    """Takes files and folders alone: what a student's link leads to, read with the instructor's rights, is not theirs to hand in.
+
+    What can't be copied keeps nobody else's from being collected.
+    """
+
+    def do_copy(self, src: str, dest: str, log=None) -> None:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                taken = shutil.copytree(src, Path(folder, "taken"), ignore=_no_files, copy_function=_copy)
+                super().do_copy(str(taken), dest, log)
+        except (OSError, RuntimeError) as error:
+            self.log.error("%s was not collected: %s", src, error)
+
+
+def _no_files(folder: str, names: list[str]) -> list[str]:
+    """Those that are neither files nor folders: links, pipes, devices."""
+    kinds = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
+    return [name for name, mode in kinds.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))]
+
+
+def _copy(source: str, target: str) -> None:
+    data, _ = read_file(Path(source), LARGEST_FILES)  # which follows no link, even one that has just been put there
+    if data is not None:
+        Path(target).write_bytes(data)
 
 
 class ReleaseFeedback(ExchangeReleaseFeedback):

@@ -1,7 +1,5 @@
 """Marks as a table: for Canvas's gradebook, for Moodle's grading worksheet, or for a spreadsheet."""
 
-import csv
-import io
 import re
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from .classroom import Course
 from .gradebook import Score, known_people, lesson_scores
 from .lesson import CourseError, Lesson
 from .lms import Participants, called
+from .spreadsheets import number, table
 
 FORMATS = ("csv", "canvas", "moodle")
 # Canvas's gradebook import wants these, and takes every other column for an assignment.
 CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Root Account", "Section")
 POSSIBLE = "    Points Possible"  # with the spaces that Canvas writes in front of it
-FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def write_marks(
@@ -50,36 +48,17 @@ def write_marks(
     remarks = [f"no mark yet, since a human must look: {', '.join(waiting)}"] if waiting else []
     names = list(lesson.exercises) if exercises else []
     if listed is None:
-        table = _plain_table(course, lesson, scores, names)
+        rows = _plain_table(course, lesson, scores, names)
     else:
         students, unknown = _students(listed, scores)
         remarks += unknown
         make = _canvas_table if form == "canvas" else _moodle_table
-        table = make(lesson, scores, names, listed, students, column, remarks)
+        rows = make(lesson, scores, names, listed, students, column, remarks)
     output = output or course.root / "grading" / "exports" / f"{lesson.name}.{form}.csv"
     if listed and output.exists() and output.samefile(listed.path):
         raise CourseError(f"{output} is the platform's own file: write to another")
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=listed.delimiter if listed else ",").writerows(
-        [[quoted(cell) for cell in row] for row in table]
-    )
-    write_whole(output, text.getvalue())
+    write_whole(output, table(rows, listed.delimiter if listed else ","))
     return output, remarks
-
-
-def quoted(cell: object) -> str:
-    """A cell as text; what a spreadsheet would run as a formula is quoted."""
-    text = number(cell) if isinstance(cell, float) else str(cell)
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if FORMULA.match(text) else text
-    return text
-
-
-def number(value: float | None) -> str:
-    """Points as a cell shows them, to four digits behind the point; an empty cell for None."""
-    return "" if value is None else f"{round(value, 4):g}"
 
 
 def _plain_table(course: Course, lesson: Lesson, scores: dict[str, Score], names: list[str]) -> list[list]:
@@ -121,13 +100,13 @@ def _canvas_table(lesson, scores, names, listed, students, column, remarks) -> l
     title = head[place] if place is not None else lesson.name
     points = [float(lesson.exercises[name].points) for name in names]
     first = [POSSIBLE if head[i] == "Student" else "" for i in kept]
-    table = [
+    rows = [
         [*(head[i] for i in kept), title, *(f"{lesson.name} {name}" for name in names)],
         [*first, most * scale, *points],
     ]
     for i, student in sorted(students.items()):
-        table.append([*(listed.rows[i][k] for k in kept), *_cells(scores[student], names, scale)])
-    return table
+        rows.append([*(listed.rows[i][k] for k in kept), *_cells(scores[student], names, scale)])
+    return rows
 
 
 def _moodle_table(lesson, scores, names, listed, students, column, remarks) -> list[list]:
@@ -139,13 +118,13 @@ def _moodle_table(lesson, scores, names, listed, students, column, remarks) -> l
     at = head.index("Maximum grade") if "Maximum grade" in head else None
     maximum = next((row[at] for row in listed.rows if at is not None and at < len(row)), "")
     scale = _scale(maximum, most, remarks, "Moodle")
-    table = [[*head, *(f"{lesson.name} {name}" for name in names)]]
+    rows = [[*head, *(f"{lesson.name} {name}" for name in names)]]
     for i, row in enumerate(listed.rows):
         row = [*row, *[""] * (len(head) - len(row))]
         cells = _cells(scores[students[i]], names, scale) if i in students else [""] * (1 + len(names))
         row[place] = cells[0] or row[place]
-        table.append([*row, *cells[1:]])
-    return table
+        rows.append([*row, *cells[1:]])
+    return rows
 
 
 def _cells(score: Score, names: list[str], scale: float) -> list[str]:

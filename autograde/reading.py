@@ -42,8 +42,12 @@ def read_folder(folder: Path) -> Handin:
 def _walk(folder: Path, taken: "_Taken") -> Iterator[tuple[int, Path]]:
     """(size, path) of the files below a folder. What can't be looked at, such as a path that is too long, is left out."""
     seen = 0
+
+    def left_out(error: OSError) -> None:
+        taken.remarks.append(f"{plain(Path(error.filename).name, 60)} can't be looked into ({error.strerror}).")
+
     try:
-        for base, folders, names in os.walk(folder):
+        for base, folders, names in os.walk(folder, onerror=left_out):
             folders[:] = [f for f in folders if not f.startswith((".", "__pycache__", "__MACOSX"))]
             seen += len(folders) + len(names)
             if seen > MOST_NAMES:

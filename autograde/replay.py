@@ -48,7 +48,7 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
     with undisturbed(inputs.seed):
         find_probe(exercise)(find_exercise(exercise).reference, inputs)
     try:
-        marks, seen = judge_exercise(Job(handin, lesson.name, seeds, sandboxed=sandboxed), exercise)
+        marks, seen = judge_exercise(Job(handin, lesson.name, seeds, course.limits, sandboxed), exercise)
     except Unreadable as reason:
         raise CourseError(str(reason)) from None
     lines = [f"{student}, {lesson.name}, {exercise}: inputs drawn from seed {inputs.seed}", ""]

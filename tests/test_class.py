@@ -222,6 +222,19 @@ def test_grades_that_the_gradebook_lost_are_written_again(course):
     assert scores(course)["ada"] == (POINTS, False)
 
 
+def test_what_a_killed_grader_left_half_written_goes(course):
+    """nbgrader would send it to the student with the feedback."""
+    folders = [course.graded_folder("ada", LESSON.name), course.marks_file("ada", LESSON.name).parent]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for name in (f".{NAME}.1.part", f".{NAME}.2.part"):
+            (folder / name).write_text("half of it")
+        os.utime(folder / f".{NAME}.1.part", (0, 0))
+    grade(course, students=["ada"])
+    for folder in folders:
+        assert sorted(path.name for path in folder.glob(".*")) == [f".{NAME}.2.part"]  # it may be another grader's
+
+
 def test_killing_a_worker_loses_nothing(course):
     """Two workers; one is killed as soon as both are there. Its submissions are graded by the other or by its successor."""
     for i in range(10):
@@ -419,30 +432,3 @@ def test_the_gradebook_may_be_postgresql(course, postgres):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert scores(elsewhere)["bob"] == (results["bob"].points, False)
-
-
-@pytest.mark.parametrize("way", ["command", "button"])
-def test_nbgraders_own_ways_give_the_same_marks(course, way):
-    """`nbgrader autograde`, and what the formgrader's button calls, also for a file that nbgrader itself can't read."""
-    ours = {student: marks.to_json() for student, marks in grade(course).items()}
-    shutil.rmtree(course.root / "grading" / "marks")
-    shutil.rmtree(course.root / "grading" / "autograded")
-    (course.root / "grading" / "gradebook.db").unlink()
-    gradebook.enter_lesson(LESSON, *course.database)
-    command = [sys.executable, "-m", "nbgrader", "autograde", LESSON.name]
-    button = [
-        sys.executable,
-        "-c",
-        "from pathlib import Path\n"
-        "from nbgrader.apps import NbGraderAPI\n"
-        "from nbgrader.coursedir import CourseDirectory\n"
-        "from traitlets.config import PyFileConfigLoader\n"
-        "config = PyFileConfigLoader('nbgrader_config.py', str(Path.cwd())).load_config()\n"
-        "api = NbGraderAPI(CourseDirectory(config=config), config=config)\n"
-        f"for student in ('ada', 'bob', 'eve'):\n    print(api.autograde({LESSON.name!r}, student))",
-    ]
-    done = subprocess.run(command if way == "command" else button, cwd=course.root, capture_output=True, text=True)
-    theirs = {s: course.saved_marks(s, LESSON.name) for s in ("ada", "bob", "eve")}
-    said = done.stdout + done.stderr
-    assert {s: marks and marks.to_json() for s, marks in theirs.items()} == {s: ours[s] for s in theirs}, said
-    assert scores(course)["eve"] == (0, True)

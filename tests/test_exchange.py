@@ -1,6 +1,7 @@
 """An instructor's week with nbgrader's exchange: what goes out, what comes in, and feedback that arrives."""
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,41 @@ def test_an_assignment_of_the_instructors_own_is_released_as_it_is(course):
     (folder / "own.ipynb").write_bytes(nbformat.writes(nbformat.v4.new_notebook()).encode())
     assert instructor(course).release_assignment("own")["success"]
     assert (course.root / "grading" / "exchange" / "vae" / "outbound" / "own" / "own.ipynb").exists()
+
+
+def test_what_a_link_leads_to_is_not_collected(course):
+    """nbgrader would copy it, with the instructor's rights, to where the student's own code may read it."""
+    inbound = course.root / "grading" / "exchange" / "vae" / "inbound"
+    for name in ("ada", "bob"):
+        folder = inbound / f"{name}+{START.name}+2026-12-01 10:00:00 UTC"
+        (folder / "data").mkdir(parents=True)
+        nbformat.write(source_notebook(START), folder / f"{START.name}.ipynb")
+        (folder / "timestamp.txt").write_text("2026-12-01 10:00:00.000000 UTC")
+        (folder / "data" / "numbers.csv").write_text("1,2")
+    _ = course.secret
+    theirs = next(inbound.glob("ada+*"))
+    (theirs / "data" / "notes.txt").symlink_to(course.root / "grading" / "secret")
+    (theirs / "all").symlink_to(course.root / "grading")
+    os.mkfifo(theirs / "pipe")
+    assert instructor(course).collect(START.name)["success"]
+    for name in ("ada", "bob"):
+        folder = course.submission_folder(name, START.name)
+        taken = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        assert taken == {f"{START.name}.ipynb", "timestamp.txt", "data/numbers.csv"}
+
+
+def test_what_is_too_large_to_collect_stops_nobody(course, monkeypatch):
+    inbound = course.root / "grading" / "exchange" / "vae" / "inbound"
+    for name in ("ada", "bob"):
+        folder = inbound / f"{name}+{START.name}+2026-12-01 10:00:00 UTC"
+        folder.mkdir(parents=True)
+        (folder / f"{START.name}.ipynb").write_text("x" * 5000 * (name == "ada"))
+    api = instructor(course)
+    api.coursedir.max_dir_size = 4  # kB
+    done = api.collect(START.name)
+    assert done["success"] and "Directory size is too big" in done["log"]
+    assert not course.submission_folder("ada", START.name).exists()
+    assert course.submission_folder("bob", START.name).exists()
 
 
 def test_a_week_with_the_exchange(course, caplog):

