@@ -165,7 +165,7 @@ sum_over_the_batch: `kl.mean()` → `kl.sum()`
 minimum: `clamp(min=floor)` → `clamp(max=floor)`
     That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)
 subtracted: `.clamp(min=floor)` → `.sub(floor).clamp(min=0)`
-    You return max(KL − λ, 0). It has the same gradient, but it is λ too small: the term is max(KL, λ).
+    You return max(KL − f, 0). It has the same gradient, but it is f too small: the term is max(KL, f).
 added: `.clamp(min=floor)` → ` + floor`
     You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.
 detached: `kl.mean()` → `kl.mean().detach()`
@@ -173,20 +173,20 @@ detached: `kl.mean()` → `kl.mean().detach()`
 not_reduced: `kl.mean()` → `kl`
     You return a number for each image. First the mean over the batch, then the maximum: a scalar.
 distance_from_the_floor: `kl.mean().clamp(min=floor)` → `(kl.mean() - floor).abs() + floor`
-    |KL − λ| + λ pushes the KL up to the floor from below. Free bits leave it alone there: the larger of the two, with no
+    |KL − f| + f pushes the KL up to the floor from below. Free bits leave it alone there: the larger of the two, with no
     gradient below.
 """)
 
 
 @free_bits_total.mistake(
-    "Below the floor your term is right, but above it the gradient is gone, or the other way round: return the KL itself above λ."
+    "Below the floor your term is right, but above it the gradient is gone, or the other way round: return the KL itself above f."
 )
 def gradient_only_below(kl, floor):
     mean = kl.mean()
     return mean.detach() if mean > floor else floor + mean - mean.detach()
 
 
-@free_bits_total.mistake("Your term is 0 below the floor. The maximum of KL and λ is λ there.")
+@free_bits_total.mistake("Your term is 0 below the floor. The maximum of KL and f is f there.")
 def zero_below(kl, floor):
     mean = kl.mean()
     return mean if mean > floor else 0 * mean
@@ -219,8 +219,8 @@ one_floor_for_all: `.clamp(min=floor).sum()` → `.sum().clamp(min=floor)`
     You take the maximum after the sum over the dimensions: one floor for all of them together. Each dimension has a
     floor of its own.
 one_large_floor_for_all: `.clamp(min=floor).sum()` → `.sum().clamp(min=floor * kl_per_dim.shape[1])`
-    You compare the sum over the dimensions with D · λ. Then one dimension may fill the whole allowance. Compare each
-    dimension with λ, and sum then.
+    You compare the sum over the dimensions with D · f. Then one dimension may fill the whole allowance. Compare each
+    dimension with f, and sum then.
 per_image_after_the_sum: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.sum(1).clamp(min=floor).mean()`
     You sum over the dimensions first, and take the maximum for each image. The order is: mean over the batch, maximum,
     sum over the dimensions.
@@ -233,7 +233,7 @@ wrong_axis: `kl_per_dim.mean(0)` → `kl_per_dim.mean(1)`
 minimum: `clamp(min=floor)` → `clamp(max=floor)`
     That is the smaller of the two: the KL would be free *above* the floor. Take the larger. (`clamp(min=…)` does that.)
 subtracted: `.clamp(min=floor)` → `.sub(floor).clamp(min=0)`
-    You return the sum of max(KL − λ, 0). It has the same gradient, but it is D · λ too small: the term is max(KL, λ).
+    You return the sum of max(KL − f, 0). It has the same gradient, but it is D · f too small: the term is max(KL, f).
 added: `.clamp(min=floor)` → `.add(floor)`
     You add the floor. That changes no gradient at all, so nothing is free: take the maximum of the two.
 detached: `kl_per_dim.mean(0)` → `kl_per_dim.detach().mean(0)`
@@ -242,12 +242,12 @@ detached: `kl_per_dim.mean(0)` → `kl_per_dim.detach().mean(0)`
 not_summed: `.clamp(min=floor).sum()` → `.clamp(min=floor)`
     You return a number for each dimension. Sum them: a scalar.
 distance_from_the_floor: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `((kl_per_dim.mean(0) - floor).abs() + floor).sum()`
-    |KL − λ| + λ pushes each KL up to the floor from below. Free bits leave it alone there: the larger of the two, with
+    |KL − f| + f pushes each KL up to the floor from below. Free bits leave it alone there: the larger of the two, with
     no gradient below.
 """)
 
 
-@free_bits.mistake("Dimensions below the floor count as 0 in your sum. The maximum of KL and λ is λ there.")
+@free_bits.mistake("Dimensions below the floor count as 0 in your sum. The maximum of KL and f is f there.")
 def zero_below(kl_per_dim, floor):
     mean = kl_per_dim.mean(0)
     return mean[mean > floor].sum()
@@ -524,10 +524,10 @@ def by_sorting(eigenvalues, sigma2):
 predict_floor_gradient = Exercise("predict_floor_gradient")
 predict_floor_gradient.wrong_choices("""
 pushes_up: a
-    Below the floor the term is the constant λ. What is the derivative of a constant? Nothing is pushed up; it is only
+    Below the floor the term is the constant f. What is the derivative of a constant? Nothing is pushed up; it is only
     not pressed down.
 pushes_down: c
-    That is what the KL itself would do. Here λ is the larger of the two, and the KL does not appear in the value at all.
+    That is what the KL itself would do. Here f is the larger of the two, and the KL does not appear in the value at all.
 """)
 
 predict_floor_kl = Exercise("predict_floor_kl")
@@ -572,7 +572,7 @@ nothing: 0.0
 predict_collapsed_loss = Exercise("predict_collapsed_loss")
 predict_collapsed_loss.wrong_choices("""
 much_worse: a
-    It has lost its code, but not the price that it paid for it. And this decoder describes digits well on its own.
+    It has lost its code, but it no longer pays for one either. And this decoder describes digits well on its own.
 much_better: c
     It saves the KL, but the other model does not pay it for nothing: its code lowers the reconstruction loss by about as
     much.

@@ -602,6 +602,16 @@ chose_c: c
     They rebuild the same images, but not from the code alone: one of the decoders gets something else besides.
 """)
 
+predict_label_by_elbo = Exercise("predict_label_by_elbo")
+predict_label_by_elbo.wrong_choices("""
+chose_a: a
+    Section 1 said what the prior knows of the label: nothing. A code means a hand, and the decoder draws the digit that
+    it is told in that hand. Can any hand make a 7 of a 4?
+chose_b: b
+    A wrong label costs tens of nats where the decoder draws another digit, and the noise of an ELBO is a nat or two. How
+    often does the noise win?
+""")
+
 predict_shared_code = Exercise("predict_shared_code")
 predict_shared_code.wrong_choices("""
 chose_a: a

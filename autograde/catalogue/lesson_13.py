@@ -44,6 +44,15 @@ chose_a: a
 chose_b: b
     Which version has more in it that nobody can predict? A grey edge pixel is a coin toss in one of them.
 """)
+predict_two_nats = Exercise("predict_two_nats")
+predict_two_nats.wrong_choices("""
+chose_a: a
+    The scatter from the samples is far below that from the images (section 3), and an average over 250 images makes it
+    smaller still.
+chose_c: c
+    Each image has a bound of its own, which knows nothing of the others. The number of images decides how well you know
+    the mean.
+""")
 predict_comparable = Exercise("predict_comparable")
 predict_comparable.wrong_choices("""
 chose_a: a

@@ -12,6 +12,7 @@ choice("predict_conditional_gap", "abcd")
 number("predict_label_worth", rtol=0.02)
 choice("predict_where_it_shows", "abc")
 choice("predict_label_from_code", "abc")
+choice("predict_label_by_elbo", "abc")
 choice("predict_shared_code", "abc")
 
 
