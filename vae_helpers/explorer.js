@@ -22,6 +22,7 @@ const makeControl = ({ name, words, menu }, moved) => {
     }
   };
   input.setAttribute("aria-label", name);
+  input.dataset.lmSuppressShortcuts = "true"; // the arrow keys are the slider's, not JupyterLab's
   input.addEventListener("input", () => moved(menu ? input.selectedIndex : Number(input.value)));
   return { label, set };
 };
@@ -107,9 +108,10 @@ const render = ({ model, el }) => {
     figure.append(rows, picture, words, caption);
   }
 
-  // The figure for pages without a kernel stands above: it goes while this one is there, and comes back with the kernel's end.
-  const instead = make("style", { textContent: `#${model.get("static")} { display: none }` });
-  el.dataset.lmSuppressShortcuts = "true"; // the arrow keys are the sliders', not the notebook's
+  // The figure for pages without a kernel stands above: it goes while this one is there, and comes back when its kernel ends.
+  const ended = `:has(.jupyter-widgets-disconnected > .explorer[data-static="${model.get("static")}"])`;
+  const instead = make("style", { textContent: `:root:not(${ended}) #${model.get("static")} { display: none }` });
+  figure.dataset.static = model.get("static");
   el.append(instead, figure);
 };
 
