@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import vae_helpers
-from vae_helpers.checks.observation import undisturbed
+from vae_helpers.checks.recorder import undisturbed
 from vae_helpers.live import Live
 
 PLACES = 4  # along each slider
