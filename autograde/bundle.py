@@ -65,7 +65,8 @@ def _helpers(lessons: Sequence[Lesson], root: Path) -> tuple[dict[str, bytes], l
         is_key = inside.parent == Path("checks/keys") and path.suffix == ".safetensors" and path.stem in keys
         is_lesson = inside.parent == Path("checks/lessons") and path.stem in names
         is_shipped = inside.parent == Path("shipped") and f'"{path.stem}' in text
-        if path in sources or inside.parent == Path("mnist") or is_key or is_lesson or is_shipped:
+        is_browser_s = inside.suffix in (".js", ".css") and f'"{path.name}"' in text
+        if path in sources or inside.parent == Path("mnist") or is_key or is_lesson or is_shipped or is_browser_s:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
         else:
             left_out.append(str(path.relative_to(root)))

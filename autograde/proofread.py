@@ -13,7 +13,7 @@ from .lesson import ROOT, Cell, Lesson, LessonError
 README = ROOT / "README.md"
 OWN_NUMBER = re.compile(r"^### (Exercise|Prediction|Challenge) \d+")
 MENTION = re.compile(r"\b(exercise|prediction)s? (\d+)\b", re.IGNORECASE)
-ARGUMENTS = {"show": {"caption": 1, "alt": 2}, "explore": {"caption": 2, "alt": 3}}
+ARGUMENTS = {"show": {"caption": 1, "alt": 2}, "explore": {"caption": 1, "alt": 2}}
 
 
 def proofread(lesson: Lesson, hints: dict[str, list[str]]) -> None:

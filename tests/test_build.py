@@ -273,7 +273,7 @@ def test_registering_twice_is_said_by_the_build_in_one_line(tmp_path, monkeypatc
 
 CARD = "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes"
 HINTS = "".join(f"<details><summary>Hint {n}</summary>\n\nA hint.\n\n</details>\n\n" for n in (1, 2))
-CALL = '```python\nshow(figure, "a caption", "an alternative text")\nexplore(draw, figure, "c", alt="a", t=(0, 1))\n```\n'
+CALL = '```python\nshow(figure, "a caption", "an alternative text")\nexplore(draw, "c", alt="a", t=(0, 1, 1))\n```\n'
 PICTURE = "    " + "x" * 81
 PROOF = f"""# 09 Bad
 

@@ -1,11 +1,14 @@
 """Evaluation, weights, plots, explorers and the shipped model: what they compute, draw and say when the input is bad."""
 
 import base64
+import json
 import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import explorers
 import numpy as np
 import pytest
 import torch
@@ -32,6 +35,7 @@ from vae_helpers import (
     save_weights,
     show,
 )
+from vae_helpers.explore import values_of
 from vae_helpers.plots import new_figure
 
 quick = settings(deadline=None, max_examples=25)
@@ -492,7 +496,7 @@ def test_show_puts_a_captioned_picture_with_alternative_text_on_the_page(page):
 )
 def test_a_figure_without_words_is_refused(caption, alt, what, page):
     figure, _ = new_figure()
-    for put in (lambda: show(figure, caption, alt), lambda: explore(lambda t: figure, figure, caption, alt, t=(0, 1))):
+    for put in (lambda: show(figure, caption, alt), lambda: explore(lambda t: figure, caption, alt, t=(0, 1, 1))):
         with pytest.raises(ValueError, match=f"^the figure's {what} is empty"):
             put()
     assert not page
@@ -501,102 +505,182 @@ def test_a_figure_without_words_is_refused(caption, alt, what, page):
 # Explorers
 
 
-def pictures(page) -> list[str]:
-    return [item["text/html"] for item in page if isinstance(item, dict)]
+@pytest.fixture
+def live(monkeypatch) -> list:
+    """The widgets that explorers make, in place of the page's second output."""
+    from vae_helpers.live import Live
+
+    made = []
+    monkeypatch.setattr(Live, "__init__", lambda self, **state: made.append(self) or super(Live, self).__init__(**state))
+    return made
 
 
-def test_explore_shows_the_static_figure_then_the_controls(page):
+def test_explore_is_live_where_a_kernel_runs_and_the_same_figure_where_none_does(page, live):
     drawn = []
 
     def draw(angle, kind):
         drawn.append((angle, kind))
         return new_figure()[0]
 
-    explore(draw, new_figure()[0], "the caption", "the alt", angle=(0.0, 2.0, 0.5), kind=["line", "dot"])
-    assert "the caption" in pictures(page)[0] and "the alt" in pictures(page)[0]
-    view = page[-1]
-    slider, menu, _ = view.children
-    assert (slider.description, menu.description) == ("angle", "kind")
-    assert (slider.min, slider.max, slider.step) == (0, 2, 0.5)
-    assert slider.tabbable is None or slider.tabbable
-    view.update()
-    slider.value = 1.5
-    menu.value = "dot"
-    assert drawn[-1] == (1.5, "dot")
-    assert "The figure at angle = 1.5, kind = dot" in pictures(page)[-1]
+    explore(draw, "the caption", "the alt", angle=(0.0, 2.0, 0.5), kind=["line", "dot"])
+    assert drawn == [(1.0, "line")]  # once, for both
+    static, shown = page
+    assert "the caption" in static["text/html"] and "alt='the alt'" in static["text/html"]
+    (widget,) = live
+    assert shown == {
+        "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+        "text/plain": "",
+    }
+    # Each is known to the other: the browser shows one of them.
+    assert f"<figure id='{widget.static}'" in static["text/html"]
+    assert base64.b64encode(widget.picture).decode() in static["text/html"]
+    assert (widget.alt, widget.caption) == ("the alt", "the caption")
+    assert widget.controls == [
+        {"name": "angle", "words": ["0", "0.5", "1", "1.5", "2"], "menu": False},
+        {"name": "kind", "words": ["line", "dot"], "menu": True},
+    ]
 
 
-def test_explore_opens_at_its_first_values_with_one_drawing(page):
-    drawn = []
+def test_explore_follows_its_controls_and_says_where_it_is(page, live):
+    def draw(angle, kind):
+        figure, axes = new_figure()
+        axes.set_title(f"{angle} {1 / (angle - 1.5):.1f}")
+        return figure
+
+    explore(draw, "caption", "the alt", start={"kind": "dot"}, angle=(0.0, 2.0, 0.5), kind=["line", "dot"])
+    (widget,) = live
+    opened = widget.picture
+    assert widget.places == [2, 1]
+    widget.places = [4, 0]
+    assert widget.picture.startswith(b"\x89PNG") and widget.picture != opened
+    assert (widget.alt, widget.words) == ("The figure at angle = 2, kind = line", "")
+    widget.places = [3, 0]
+    assert widget.words == "ZeroDivisionError: float division by zero"
+    widget.places = [2, 1]
+    assert (widget.alt, widget.words, widget.picture) == ("the alt", "", opened)
+
+
+def test_explore_opens_at_its_first_values(page, live):
+    explore(
+        lambda **values: new_figure()[0],
+        "caption",
+        "alt",
+        start={"angle": 1.5, "kind": "dot"},
+        angle=(0.0, 2.0, 0.5),
+        kind=["line", "dot"],
+    )
+    assert live[0].places == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("control", "values"),
+    [
+        ((0, 6, 2), [0, 2, 4, 6]),
+        ((0, 5, 2), [0, 2, 4]),
+        ((0.1, 0.7, 0.1), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+        (["a", 3], ["a", 3]),
+    ],
+)
+def test_a_control_is_set_to_the_numbers_that_one_reads(control, values):
+    made = values_of("name", control)
+    assert made == values and [type(value) for value in made] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize("control", [(0, 1), (0, 1, 0), (1, 0, 1), [], 3, "ab"])
+def test_explore_says_what_a_control_must_be(control, page):
+    with pytest.raises(ValueError, match=r"^t=.*expected \(low, high, step\) for a slider, or a list"):
+        explore(lambda t: new_figure()[0], "caption", "alt", t=control)
+    assert not page
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ([1.0, 3.0], "expected first values by the names of controls, which are angle"),
+        ({"angel": 1.0}, "expected first values by the names of controls, which are angle"),
+        ({"angle": 0.7}, "angle can't be set to 0.7; its values are 0 to 2 in steps of 0.5"),
+    ],
+)
+def test_explore_says_what_start_must_be(start, words):
+    with pytest.raises(ValueError, match=words):
+        explore(lambda angle: new_figure()[0], "caption", "alt", start=start, angle=(0.0, 2.0, 0.5))
+
+
+@pytest.fixture
+def watched(page, monkeypatch, tmp_path) -> Path:
+    """The report of tests/explorers.py, which tests/test_notebooks.py puts into every lesson. All is put back."""
+    from vae_helpers.live import Live
+
+    for owner, name in ((vae_helpers, "explore"), (vae_helpers, "latent_explorer"), (Live, "__init__")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    explorers.watch(tmp_path / "report")
+    return tmp_path / "report"
+
+
+def test_an_explorer_that_fails_anywhere_in_its_range_is_found(watched):
+    asked = []
 
     def draw(angle, kind):
-        drawn.append((angle, kind))
+        asked.append((angle, kind))
+        if (angle, kind) == (broken, "dot"):
+            raise ZeroDivisionError("mine")
         return new_figure()[0]
 
-    first = {"angle": 1.5, "kind": "dot"}
-    explore(draw, new_figure()[0], "caption", "alt", start=first, angle=(0.0, 2.0, 0.5), kind=["line", "dot"])
-    slider, menu, _ = page[-1].children
-    assert (slider.value, menu.value) == (1.5, "dot")
-    assert drawn == [(1.5, "dot")]
+    def move():
+        vae_helpers.explore(draw, "c", "a", start={"kind": "dot"}, angle=(0.0, 3.0, 0.1), kind=["line", "dot"])
+
+    broken = None
+    move()
+    assert {angle for angle, kind in asked if kind == "dot"} == {0, 1, 2, 3, 1.5}
+    assert (1.5, "line") in asked and (0, "line") in asked
+    name, opened, slowest = json.loads(watched.read_text())
+    assert name == "draw" and opened > 0 and slowest > 0
+    broken = 2.0
+    with pytest.raises(AssertionError, match="at {'angle': '2', 'kind': 'dot'}: ZeroDivisionError: mine"):
+        move()
 
 
-@pytest.mark.parametrize("start", [[1.0, 3.0], {"angel": 1.0}])
-def test_explore_says_what_start_must_be(start):
-    with pytest.raises(ValueError, match="expected first values by the names of controls, which are angle"):
-        explore(lambda angle: new_figure()[0], new_figure()[0], "caption", "alt", start=start, angle=(0.0, 2.0, 0.5))
-
-
-def test_explore_without_ipywidgets_leaves_the_static_figure(page, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    explore(lambda t: new_figure()[0], new_figure()[0], "caption", "alt", t=(0, 1))
+def test_explore_without_anywidget_leaves_the_static_figure(page, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "vae_helpers.live", raising=False)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    explore(lambda t: new_figure()[0], "caption", "alt", t=(0, 1, 1))
     assert len(page) == 1
-    assert "ipywidgets" in capsys.readouterr().out
+    assert "anywidget" in capsys.readouterr().out
 
 
-def test_latent_explorer_maps_places_to_codes_and_follows_two_sliders(page, monkeypatch):
+def test_latent_explorer_maps_places_to_codes_and_follows_the_point(page, live):
     asked = []
 
     def decode(z):
         asked.append(z.clone())
         return z.sum(1).reshape(-1, 1, 1, 1).expand(-1, 1, 3, 3)
 
-    statics = []
-    monkeypatch.setattr(sys.modules["vae_helpers.explore"], "show", lambda figure, *texts: statics.append((figure, texts)))
     latent_explorer(decode, extent=2.0, n=4)
     plane = asked[0]
-    figure, (caption, alt) = statics[0]
-    assert plane.shape == (16, 2) and caption and alt
+    assert plane.shape == (16, 2)
     # Each tile shows the code at its own middle, z1 to the right and z2 upwards.
-    picture = figure.axes[0].images[0]
-    left, right, bottom, top = picture.get_extent()
-    assert (left, right, bottom, top) == (-2, 2, -2, 2)
     assert plane[0].tolist() == [-1.5, 1.5]
     assert plane[3].tolist() == [1.5, 1.5]
     assert plane[12].tolist() == [-1.5, -1.5]
+    (widget,) = live
+    assert [control["name"] for control in widget.controls] == ["z1", "z2"]
+    assert widget.controls[0]["words"][::25] == ["-2.00", "-1.00", "0.00", "1.00", "2.00"]
+    assert (widget.words, asked[-1].tolist()) == ("z = (0.00, 0.00)", [[0, 0]])
+    assert widget.map.startswith(b"\x89PNG") and "4 by 4 grid" in widget.map_alt and widget.caption
+    assert f"<figure id='{widget.static}'" in page[0]["text/html"]
 
-    # A slider along each edge of the map, a ring on the map, and the image at the ring's place.
-    beside, image = page[-1].children
-    (up, place), (across,) = (box.children for box in beside.children)
-    assert (across.description, across.orientation) == ("z1", "horizontal")
-    assert (up.description, up.orientation) == ("z2", "vertical")
-    for slider in (across, up):
-        assert (slider.min, slider.max, slider.continuous_update) == (-2, 2, True)
-        assert slider.tabbable is None or slider.tabbable  # the arrow keys need the focus
-    assert "left:50.0%;top:50.0%" in place.value
-
-    across.value, up.value = 1.2, -1.0
+    widget.places = [80, 25]
     assert asked[-1].tolist() == [[pytest.approx(1.2), -1.0]]
-    assert "left:80.0%;top:75.0%" in place.value
-    assert "alt='The image at z = (1.20, -1.00)'" in image.value
-    pixels = base64.b64decode(re.search(r"base64,([^']*)'", image.value)[1])
-    assert pixels.startswith(b"\x89PNG")
+    assert (widget.alt, widget.words) == ("The image at z = (1.20, -1.00)", "z = (1.20, -1.00)")
+    assert widget.picture.startswith(b"\x89PNG")
 
 
-def test_latent_explorer_without_ipywidgets_leaves_the_static_map(page, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+def test_latent_explorer_without_anywidget_leaves_the_static_map(page, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "vae_helpers.live", raising=False)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
     latent_explorer(lambda z: z.sum(1).reshape(-1, 1, 1, 1).expand(-1, 1, 3, 3))
     assert len(page) == 1
-    assert "ipywidgets" in capsys.readouterr().out
+    assert "anywidget" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -623,7 +707,7 @@ had = set(sys.modules)
 start = time.process_time()
 import vae_helpers
 took = time.process_time() - start
-heavy = {"torchvision", "matplotlib", "ipywidgets", "IPython", "sympy", "pandas", "scipy"}
+heavy = {"torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "sympy", "pandas", "scipy"}
 print(took, sorted(heavy & (set(sys.modules) - had)))
 """
     runs = [

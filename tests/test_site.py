@@ -228,7 +228,7 @@ def test_an_explorer_s_frames_are_drawn_at_chosen_values_and_the_lesson_s_draws_
 def recorded_frames(draw, **options) -> tuple[str, dict]:
     shown = []
     explorer = recording._recorded(lambda *args, **kwargs: None, recording._frames, shown.append)
-    explorer(draw, None, "caption", "alt", **options)
+    explorer(draw, "caption", "alt", **options)
     ((kind, made),) = [item for item in shown[0].items() if item[0] != "text/plain"]
     return kind, made
 

@@ -156,7 +156,7 @@ def test_sliders_switch_among_a_figure_s_frames(browser, site, tmp_path):
         axes.set_title(f"{a}, {b}")
         return figure
 
-    _, recorded = recording._frames(draw, None, "", "", a=(0, 2, 1), b=["x", "y"])
+    _, recorded = recording._frames(draw, "the caption", "the alt", a=(0, 2, 1), b=["x", "y"])
     made = frames(recorded, f"{(site / '_static').as_uri()}/", tmp_path).replace(
         f"{(site / '_static').as_uri()}/figures/", f"{tmp_path.as_uri()}/"
     )
@@ -164,7 +164,8 @@ def test_sliders_switch_among_a_figure_s_frames(browser, site, tmp_path):
     page = browser.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     image, slider = page.locator(".frames img"), page.get_by_role("slider", name="a")
-    assert (image.get_attribute("alt"), slider.get_attribute("aria-valuetext")) == ("The figure at a = 1, b = x", "1")
+    assert (image.get_attribute("alt"), slider.get_attribute("aria-valuetext")) == ("the alt", "1")
+    assert page.get_by_text("the caption").is_visible()
     shown = image.get_attribute("src")
     slider.press("ArrowRight")
     page.get_by_role("slider", name="b").press("ArrowRight")

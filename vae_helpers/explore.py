@@ -1,65 +1,87 @@
-"""Things to play with. Each shows a static figure first, so that the page also reads where no kernel runs."""
+"""Things to play with: live where a kernel runs, and where none does, the figure as it opens."""
 
 from __future__ import annotations
 
-import inspect
 import io
-from collections.abc import Callable
-from types import ModuleType
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _show, _tile, new_figure, png_in_html, show
+from .plots import _as_images, _check_words, _figure_in_html, _png, _tile, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def explore(
-    draw: Callable[..., Figure], static: Figure, caption: str, alt: str, start: dict[str, Any] | None = None, **controls: Any
+    draw: Callable[..., Figure], caption: str, alt: str, start: dict[str, Any] | None = None, **controls: tuple | Sequence
 ) -> None:
-    """A figure that follows sliders and menus, after a static figure that shows the same at chosen values.
+    """A figure that follows sliders and menus. Where no kernel runs, or anywidget is missing, it stands at their first values.
 
     draw: called with one value for each control; returns a figure.
-    static: the figure for readers without a kernel, with its caption and alternative text.
+    caption, alt: of the figure at the first values, as for `show`.
     start: the controls' first values by name, where they are not to be the middle of the range or the first choice.
-    controls: as `ipywidgets.interactive` takes them: (low, high, step), a list of choices, or a widget. Sliders work with
-        the mouse and with the arrow keys. Where ipywidgets is missing, the static figure stands alone.
-    Raises ValueError where `start` is no dict, or names no control, and where caption or alternative text is empty.
+    controls: (low, high, step) makes a slider, a list of choices a menu. Both work with the mouse and with the keys.
+    Raises ValueError where `start` is no dict, names no control or has a value that its control can't be set to, where a control
+    is neither, and where caption or alternative text is empty.
     """
+    _check_words(caption, alt)
+    values = {name: values_of(name, control) for name, control in controls.items()}
+    first = places_of(controls, values, start)
+
+    def answer(places: Sequence[int]) -> dict[str, Any]:
+        chosen = {name: values[name][place] for name, place in zip(values, places, strict=True)}
+        said = ", ".join(f"{name} = {_short(value)}" for name, value in chosen.items())
+        picture = _png(draw(**chosen), whole=True, compress_level=1)  # nobody keeps it, and everybody waits for it
+        return {"picture": picture, "alt": alt if list(places) == first else f"The figure at {said}", "words": ""}
+
+    opened, static = answer(first), f"explorer-{uuid4().hex[:8]}"
+    _show_static(opened["picture"], caption, alt, static)
+    described = [
+        {"name": name, "words": [_short(value) for value in values[name]], "menu": not isinstance(control, tuple)}
+        for name, control in controls.items()
+    ]
+    _go_live(answer, controls=described, places=first, caption=caption, static=static, **opened)
+
+
+def values_of(name: str, control: tuple | Sequence) -> list:
+    """What a control of `explore` can be set to: the steps of a slider, the choices of a menu. Raises ValueError for others."""
+    if isinstance(control, list) and control:
+        return control
+    if not (isinstance(control, tuple) and len(control) == 3 and control[2] > 0 and control[0] <= control[1]):
+        raise ValueError(f"{name}={control!r}: expected (low, high, step) for a slider, or a list of choices for a menu")
+    low, high, step = control
+    count = math.floor((high - low) / step + 1e-6) + 1
+    return [type(low + step)(round(low + i * step, 10)) for i in range(count)]
+
+
+def places_of(controls: dict[str, tuple | Sequence], values: dict[str, list], start: dict[str, Any] | None) -> list[int]:
+    """Which of its values each control of `explore` has at first. Raises ValueError where `start` doesn't fit the controls."""
     unknown = sorted(start.keys() - controls.keys()) if isinstance(start, dict) else [start]
     if start is not None and unknown:
         raise ValueError(f"start={start!r}: expected first values by the names of controls, which are {', '.join(controls)}")
-    show(static, caption, alt)
-    widgets = _ipywidgets()
-    if widgets is None:
-        return
-    from IPython.display import display
-
-    def redraw(**values):
-        alt = "The figure at " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
-        _show(draw(**values), "", alt, compress_level=1)  # nobody keeps it, and everybody waits for it
-
-    # With their first values from the beginning: each change would draw a figure more.
-    made = {
-        name: widgets.interactive.widget_from_abbrev(control, (start or {}).get(name, inspect.Parameter.empty))
-        for name, control in controls.items()
-    }
-    view = widgets.interactive(redraw, **made)
-    for control in view.children[:-1]:
-        control.continuous_update = False
-        control.style.description_width = "initial"
-    display(view)
+    first = []
+    for name, control in controls.items():
+        there = values[name]
+        if name not in (start or {}):
+            first.append(len(there) // 2 if isinstance(control, tuple) else 0)
+        elif start[name] in there:
+            first.append(there.index(start[name]))
+        else:
+            raise ValueError(f"start: {name} can't be set to {start[name]!r}; its values are {_range(control)}")
+    return first
 
 
 def latent_explorer(decode: Callable[[Tensor], Tensor] | nn.Module, extent: float = 2.5, n: int = 13) -> None:
     """Walk through a two-dimensional latent space: a map of the plane, a ring that you drag over it, and the image there.
 
-    A widget's picture cannot be dragged in itself. So two sliders lie along the map's edges, and the ring and the image
-    follow while one is dragged, or moved with the arrow keys. The static map comes first, for pages without a kernel.
+    One clicks on the map or drags over it, or moves one of the sliders along its edges, with the mouse or with the arrow keys.
+    Where no kernel runs, or anywidget is missing, the map stands alone.
 
     decode: logits (N, 1, H, W) from z (N, 2), as a VAE's `.decode`. extent: how far the map reaches on both axes.
     n: images on each side of the map.
@@ -69,70 +91,88 @@ def latent_explorer(decode: Callable[[Tensor], Tensor] | nn.Module, extent: floa
     axis = extent * ((2 * torch.arange(n) + 1) / n - 1)
     plane = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], 1)
     atlas = _tile(_decoded(decode, plane), n)
-    static, axes = new_figure(1, 1, 5.5, 5.5)
+    figure, axes = new_figure(1, 1, 5.5, 5.5)
     axes.imshow(atlas, cmap="gray_r", vmin=0, vmax=1, extent=(-extent, extent, -extent, extent))
     axes.set_xlabel("$z_1$")
     axes.set_ylabel("$z_2$")
-    show(
-        static,
+    caption = (
         f"The latent plane from −{extent:g} to {extent:g} on both axes: at each place the image that the decoder makes of "
-        "that z. Neighbours look alike.",
-        f"A {n} by {n} grid of decoded images that change gradually from place to place.",
+        "that z. Neighbours look alike."
     )
-    widgets = _ipywidgets()
-    if widgets is None:
+    alt = f"A {n} by {n} grid of decoded images that change gradually from place to place."
+    static = f"explorer-{uuid4().hex[:8]}"
+    _show_static(_png(figure, whole=True, compress_level=1), caption, alt, static)
+    values = values_of("z", (-float(extent), float(extent), extent / 50))
+
+    def answer(places: Sequence[int]) -> dict[str, Any]:
+        z = [values[place] for place in places]
+        words = f"z = ({z[0]:.2f}, {z[1]:.2f})"
+        picture = _pixels(_decoded(decode, torch.tensor([z]))[0, 0].numpy())
+        return {"picture": picture, "alt": f"The image at {words}", "words": words}
+
+    middle = [len(values) // 2] * 2
+    _go_live(
+        answer,
+        controls=[{"name": name, "words": [f"{value:.2f}" for value in values], "menu": False} for name in ("z1", "z2")],
+        places=middle,
+        map=_pixels(atlas),
+        map_alt=alt,
+        side=224,
+        caption=caption,
+        static=static,
+        **answer(middle),
+    )
+
+
+def _show_static(png: bytes, caption: str, alt: str, name: str) -> None:
+    """The figure for pages without a kernel. Under it JupyterLab would write that the live one is not found: not so here."""
+    from IPython.display import display
+
+    below = f".jp-OutputArea-child:has(#{name}) + .jp-OutputArea-child:not(:has(.explorer)) {{ display: none }}"
+    markup = f"{_figure_in_html(png, caption, alt, name)}<style>{below}</style>"
+    display({"text/html": markup, "text/plain": f"{caption}\n[Picture: {alt}]"}, raw=True)
+
+
+def _go_live(answer: Callable[[Sequence[int]], dict[str, Any]], **state: Any) -> None:
+    """Put the widget with this state on the page, where `answer` gives its new state for new places of the controls."""
+    try:
+        from .live import Live
+    except ImportError:
+        print("anywidget is not installed, so this figure does not move.")
         return
     from IPython.display import display
 
-    limits = {"min": -extent, "max": extent, "step": extent / 50, "readout": False}
-    across = widgets.FloatSlider(0.0, description="z1", layout={"width": "380px"}, **limits)
-    up = widgets.FloatSlider(0.0, description="z2", orientation="vertical", layout={"height": "376px"}, **limits)
-    across.style.description_width = "24px"
-    # As far down as the upper slider's label is high, so that the ring stays level with the handle.
-    place, image = (widgets.HTML(layout={"margin": f"36px 0 0 {left}px"}) for left in (6, 24))
-    map_picture = _picture(atlas, 336, f"The latent plane from −{extent:g} to {extent:g}, decoded.")
+    def follow(change: dict) -> None:
+        try:
+            new = answer(change["new"])
+        except Exception as error:  # of the reader's own code, often: told where they look
+            new = {"words": f"{type(error).__name__}: {error}"}
+        with live.hold_sync():
+            for name, value in new.items():
+                setattr(live, name, value)
 
-    def redraw(_=None) -> None:
-        z1, z2 = across.value, up.value
-        left, top = 50 * (1 + z1 / extent), 50 * (1 - z2 / extent)
-        # White around red: the ring is seen on ink and on paper, and without colour.
-        ring = (
-            f"<span style='position:absolute;left:{left:.1f}%;top:{top:.1f}%;width:18px;height:18px;margin:-12px;"
-            "border:3px solid #d62728;border-radius:50%;box-shadow:0 0 0 3px white,inset 0 0 0 2px white'></span>"
-        )
-        place.value = f"<div style='position:relative;width:336px;height:336px;line-height:0'>{map_picture}{ring}</div>"
-        words = f"z = ({z1:.2f}, {z2:.2f})"
-        digit = _decoded(decode, torch.tensor([[z1, z2]]))[0, 0].numpy()
-        image.value = f"{_picture(digit, 224, f'The image at {words}')}<div>{words}</div>"
-
-    for slider in (across, up):
-        slider.observe(redraw, "value")
-    redraw()
-    # The lower slider begins where the map does.
-    under = widgets.HBox([across], layout={"margin": "0 0 0 43px"})
-    display(widgets.HBox([widgets.VBox([widgets.HBox([up, place]), under]), image]))
+    live = Live(**state)
+    live.observe(follow, "places")
+    view = {"version_major": 2, "version_minor": 0, "model_id": live.model_id}
+    # No other text, so that a page without a kernel has the static figure and no name of a widget.
+    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
 
 
-def _picture(pixels: np.ndarray, side: int, alt: str) -> str:
-    """Ink (H, W) in [0, 1] as an <img>, `side` screen pixels wide."""
+def _pixels(ink: np.ndarray) -> bytes:
+    """Ink (H, W) in [0, 1] as a PNG file, black on white."""
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    imsave(buffer, pixels, cmap="gray_r", vmin=0, vmax=1, format="png")
-    return png_in_html(buffer.getvalue(), alt, f"width='{side}'")
-
-
-def _ipywidgets() -> ModuleType | None:
-    try:
-        import ipywidgets
-    except ImportError:
-        print("ipywidgets is not installed, so this figure does not move.")
-        return None
-    return ipywidgets
+    imsave(buffer, ink, cmap="gray_r", vmin=0, vmax=1, format="png")
+    return buffer.getvalue()
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _range(control: tuple | Sequence) -> str:
+    return "{:g} to {:g} in steps of {:g}".format(*control) if isinstance(control, tuple) else ", ".join(map(str, control))
 
 
 @torch.no_grad()

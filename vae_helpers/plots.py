@@ -23,24 +23,38 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     caption: what the figure shows and what to look for. alt: what a reader who can't see it needs to know.
     Raises ValueError where one of them is empty.
     """
+    from IPython.display import display
+
+    _check_words(caption, alt)
+    markup = _figure_in_html(_png(figure), caption, alt)
+    display({"text/html": markup, "text/plain": f"{caption}\n[Picture: {alt}]"}, raw=True)
+
+
+def _check_words(caption: str, alt: str) -> None:
     for what, text in (("caption", caption), ("alternative text", alt)):
         if not text.strip():
             raise ValueError(f"the figure's {what} is empty: say in words what it shows")
-    _show(figure, caption, alt)
 
 
-def _show(figure: Figure, caption: str, alt: str, compress_level: int = 6) -> None:
-    """`show`, where the caption may be empty: it stands below the figure before. compress_level: of the PNG, 0 to 9."""
-    from IPython.display import display
+def _png(figure: Figure, whole: bool = False, compress_level: int = 6) -> bytes:
+    """The figure as a PNG file; it is closed. whole: with its margins, which is quicker. compress_level: 0 to 9."""
     from matplotlib import pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", pil_kwargs={"compress_level": compress_level})
+    box = None if whole else "tight"
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches=box, pil_kwargs={"compress_level": compress_level})
     plt.close(figure)
-    picture = png_in_html(buffer.getvalue(), alt, "style='max-width:100%'")
-    below = f"<figcaption style='max-width:46em'><i>{html.escape(caption)}</i></figcaption>" if caption else ""
-    markup = f"<figure style='margin:0'>{picture}{below}</figure>"
-    display({"text/html": markup, "text/plain": f"{caption}\n[Picture: {alt}]".strip()}, raw=True)
+    return buffer.getvalue()
+
+
+def _figure_in_html(png: bytes, caption: str, alt: str, name: str = "") -> str:
+    """name: the id of the <figure>."""
+    picture = png_in_html(png, alt, "style='max-width:100%'")
+    named = f" id='{name}'" if name else ""
+    return (
+        f"<figure{named} style='margin:0'>{picture}"
+        f"<figcaption style='max-width:46em'><i>{html.escape(caption)}</i></figcaption></figure>"
+    )
 
 
 def png_in_html(png: bytes, alt: str, attributes: str = "") -> str:

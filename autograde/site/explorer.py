@@ -95,6 +95,7 @@ def frames(recorded: dict, static: str, folder: Path) -> str:
     said = f'<p class="frames-still">{html.escape(still)}</p>' if still else ""
     return f"""<div class="frames" data-frames="{html.escape(json.dumps(names))}" data-folder="{static}figures/"
  data-still="{html.escape(still)}"><div class="frames-controls">{"".join(controls)}{said}</div>
-<img src="{static}figures/{names[place]}" alt="The figure at its first values" width="{width}" height="{height}" loading="lazy">
+<img src="{static}figures/{names[place]}" alt="{html.escape(recorded["alt"])}" width="{width}" height="{height}" loading="lazy">
+<p class="frames-caption">{html.escape(recorded["caption"])}</p>
 <script defer src="{static}plane.js"></script>
 </div>"""

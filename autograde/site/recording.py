@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from vae_helpers.explore import places_of, values_of
+
 FRAMES = "application/vnd.vae-course.frames+json"
 PLANE = "application/vnd.vae-course.plane+json"
 MOVING = 2  # controls that move in the page: the last ones; the others stay at their first values
@@ -45,13 +47,13 @@ def _recorded(original: Callable, describe: Callable[..., tuple[str, dict]], put
 
 
 def _frames(
-    draw: Callable, static: Any, caption: str, alt: str, start: dict[str, Any] | None = None, **controls
+    draw: Callable, caption: str, alt: str, start: dict[str, Any] | None = None, **controls: tuple | list
 ) -> tuple[str, dict]:
-    first, values = {}, {}
     moving = list(controls)[-MOVING:]
     most = dict(zip(reversed(moving), reversed(MOST), strict=False))
-    for name, control in controls.items():
-        first[name], values[name] = _values(control, (start or {}).get(name), most.get(name, 1))
+    values = {name: values_of(name, control) for name, control in controls.items()}
+    first = {name: values[name][i] for name, i in zip(values, places_of(controls, values, start), strict=True)}
+    values = {name: _some(values[name], first[name], most.get(name, 1)) for name in values}
     frames, chosen = [], [values[name] for name in moving]
     for place in np.ndindex(*map(len, chosen)):
         now = {name: values[name][i] for name, i in zip(moving, place, strict=True)}
@@ -61,31 +63,16 @@ def _frames(
         for name in moving
     ]
     still = {name: _said(first[name]) for name in controls if name not in moving}
-    return FRAMES, {"controls": described, "still": still, "frames": frames}
+    return FRAMES, {"controls": described, "still": still, "frames": frames, "caption": caption, "alt": alt}
 
 
-def _values(control: Any, start: Any, most: int) -> tuple[Any, list]:
-    """A control's first value, and at most `most` of its values with that one among them."""
-    import inspect
-
-    from ipywidgets import interactive
-
-    widget = interactive.widget_from_abbrev(control, inspect.Parameter.empty if start is None else start)
-    if hasattr(widget, "options"):
-        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
-    else:
-        count = int(round((widget.max - widget.min) / widget.step)) + 1
-        values = [type(widget.min)(round(widget.min + i * widget.step, 10)) for i in range(count)]
-    first = min(values, key=lambda value: abs(value - widget.value)) if _is_number(widget.value) else widget.value
-    if len(values) > most:
-        places = {int(round(i)) for i in np.linspace(0, len(values) - 1, most)}
-        nearest = min(places, key=lambda i: abs(i - values.index(first)))
-        values = [values[i] for i in sorted(places - {nearest} | {values.index(first)})]
-    return first, values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _some(values: list, first: Any, most: int) -> list:
+    """At most `most` of a control's values, with the first one among them."""
+    if len(values) <= most:
+        return values
+    places = {int(round(i)) for i in np.linspace(0, len(values) - 1, most)}
+    nearest = min(places, key=lambda i: abs(i - values.index(first)))
+    return [values[i] for i in sorted(places - {nearest} | {values.index(first)})]
 
 
 def _said(value: Any) -> str:

@@ -132,6 +132,7 @@
     const image = root.querySelector("img"), controls = [...root.querySelectorAll("input")];
     const frames = JSON.parse(root.dataset.frames), still = root.dataset.still;
     const values = controls.map((control) => JSON.parse(control.dataset.values));
+    const first = controls.map((control) => control.value).join(), said = image.alt;
     const draw = () => {
       let place = 0;
       const text = controls.map((control, i) => {
@@ -142,7 +143,8 @@
         return `${control.dataset.name} = ${value}`;
       });
       image.src = root.dataset.folder + frames[place];
-      image.alt = `The figure at ${[...text, still].filter(Boolean).join(", ")}`;
+      const opening = said && controls.map((control) => control.value).join() === first;
+      image.alt = opening ? said : `The figure at ${[...text, still].filter(Boolean).join(", ")}`;
     };
     for (const control of controls) {
       control.addEventListener("input", draw);
