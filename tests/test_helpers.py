@@ -439,6 +439,13 @@ def test_history_has_a_panel_a_term_and_a_line_style_a_run():
     assert [axes.get_title() for axes in single.axes] == ["loss", "reconstruction", "kl"]
 
 
+def test_a_run_that_was_stopped_is_called_so_in_its_picture():
+    stopped, whole = history("loss"), history("loss")
+    stopped.interrupted = True
+    assert labels_of(plot_history({"β = 1": stopped, "β = 4": whole})) == [["β = 1, stopped by hand", "β = 4"]]
+    assert labels_of(plot_history(stopped)) == [["train, stopped by hand"]]
+
+
 def test_history_without_the_terms_gets_one_line():
     for empty in ({}, History(), history("energy")):
         with pytest.raises(ValueError, match="no run holds loss") as caught:

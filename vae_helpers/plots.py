@@ -140,7 +140,7 @@ def plot_history(
 ) -> Figure:
     """Loss terms (nats per image) against images seen, a panel a term; several runs, by name, differ in line style.
 
-    Where a history holds test values they are drawn as markers. Raises ValueError where no run holds any of the terms.
+    Where a history holds test values they are drawn as markers; where it was interrupted, the legend says so. Raises ValueError where no run holds any of the terms.
     """
     runs = histories if isinstance(histories, dict) else {"": histories}
     held = {term: None for run in runs.values() for term in run.terms}  # a set that keeps its order
@@ -151,7 +151,8 @@ def plot_history(
     for axis, term in zip(axes[0], drawn, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             if term in run.terms:
-                axis.plot(run.seen, run.terms[term], STYLES[i % 4], color=f"C{i}", label=name or "train")
+                label = (name or "train") + ", stopped by hand" * run.interrupted  # whatever the caption says of it
+                axis.plot(run.seen, run.terms[term], STYLES[i % 4], color=f"C{i}", label=label)
             if term in run.test:
                 axis.plot(run.test_seen, run.test[term], "osD^"[i % 4], color=f"C{i}", label=f"{name} test".strip())
         axis.set_title(term)

@@ -36,7 +36,7 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path.resolve()}: run the cell that trains and saves the model first")
+        raise FileNotFoundError(f"no weights at {path.resolve()}: run the cell that trains and saves the model, to its end")
     try:
         state = load(path.read_bytes())
     except SafetensorError as error:

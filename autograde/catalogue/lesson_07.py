@@ -551,14 +551,14 @@ trained_vae = Exercise("trained_vae", stand_in=lambda: lambda: _Constant(0.0))
 
 
 @trained_vae.mistake(
-    "This model has not been trained: it gives every pixel a probability near ½. Run the cell that trains it and saves it, and load that file."
+    "This model has not been trained: it gives every pixel a probability near ½. Run the cell that trains and saves it, to its end, and load that file."
 )
 def untrained():
     return reference("VAE")(32)
 
 
 @trained_vae.mistake(
-    "The KL is almost 0, so the code says nothing about the image and the decoder draws the average. Look at the loss: is the KL's weight right, and do gradients reach the encoder?"
+    "The KL is almost 0, so the code says nothing about the image and the decoder draws the average. Look at the loss: is the KL's weight right, do gradients reach the encoder, or was training stopped early?"
 )
 def collapsed():
     return _Constant(0.0)
