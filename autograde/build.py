@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,12 +18,13 @@ from vae_helpers.checks.observation import Fact, Observation, pack, undecided_pl
 from vae_helpers.checks.probes import OPTIONS, PROBES
 from vae_helpers.checks.probes import load_all as load_probes
 from vae_helpers.checks.recorder import Recorder
-from vae_helpers.checks.released import LESSONS, Asked, Release, ReleasedCell, check_id
+from vae_helpers.checks.released import LESSONS, check_id
 from vae_helpers.checks.verdict import agree, compare
 from vae_helpers.files import write_whole
 
 from .catalogue import Exercise, find_exercise
 from .catalogue import load_all as load_catalogue
+from .ending import HAND_IN_IDS, release_data, with_hand_in
 from .lesson import ROOT, Cell, Lesson, LessonError, lesson_names, read_lesson
 from .proofread import module_of, proofread
 from .rounding import observe_decided
@@ -33,7 +33,6 @@ from .site.launch import install_source, repository
 INSTALL_ID = "install"  # of the cell that installs the course in Colab
 NOTEBOOKS = ROOT / "notebooks"
 SOURCE = ROOT / "build" / "source"
-SAVES = re.compile(r"""save_weights\([^()]*,\s*["']([^"'/]+)["']\)""")  # beside the notebook
 
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -61,22 +60,6 @@ def build(
     write_whole(lessons / f"{lesson.name}.json", told)
     for name, data in compiled.items():
         write_whole(keys / f"{name}.safetensors", data)
-
-
-def release_data(lesson: Lesson, notebook: Path) -> str:
-    """What `vae_helpers.checks.released` tells of a lesson, from its notebook as it is handed out."""
-    cells = [
-        ReleasedCell(
-            cell.id,
-            cell.metadata.get("nbgrader", {}).get("grade_id"),
-            cell.cell_type,
-            cell.source if cell.cell_type == "code" else "",
-        )
-        for cell in nbformat.read(notebook, as_version=4).cells
-    ]
-    exercises = {name: Asked(cell.check or name, cell.points) for name, cell in lesson.exercises.items()}
-    weights = sorted({name for cell in lesson.cells if cell.kind == "code" for name in SAVES.findall(cell.source)})
-    return Release(lesson.name, weights, exercises, cells).to_json()
 
 
 def remove_left_over(keys: Path = KEYS, lessons: Path = LESSONS) -> list[str]:
@@ -140,12 +123,10 @@ def source_notebook(lesson: Lesson, claims: bool = False) -> nbformat.NotebookNo
     claims: with what the prose says of the runs, asserted. Students never see it.
     """
     cells, ids = [], set()
-    for cell in lesson.cells:
-        if cell.claim and not claims:
-            continue
-        for made in _notebook_cells(cell):
-            made.id = _cell_id(made, ids)
-            cells.append(made)
+    made = [m for cell in lesson.cells if claims or not cell.claim for m in _notebook_cells(cell)]
+    for cell in with_hand_in(made, lesson):
+        cell.id = _cell_id(cell, ids)
+        cells.append(cell)
     if install := install_source(repository()):
         cells.insert(1, new_code_cell(install, id=INSTALL_ID))
     notebook = new_notebook(cells=cells, metadata=NOTEBOOK_METADATA)
@@ -178,6 +159,8 @@ def _digest(source: str) -> str:
 
 def _cell_id(cell: nbformat.NotebookNode, taken: set[str]) -> str:
     """The grade_id where there is one, else a digest of the source: an edit changes no other cell's id."""
+    if cell.id in HAND_IN_IDS:
+        return cell.id
     base = cell.metadata.get("nbgrader", {}).get("grade_id") or f"{cell.cell_type}-{_digest(cell.source)}"
     cell_id, copies = base, 1
     while cell_id in taken:

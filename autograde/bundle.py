@@ -11,7 +11,8 @@ import nbformat
 
 from vae_helpers.files import write_zip
 
-from .build import release_data, write_release
+from .build import write_release
+from .ending import release_data
 from .exchange import same_cells
 from .lesson import BEGIN, END, ROOT, CourseError, Lesson
 

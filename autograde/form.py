@@ -16,6 +16,7 @@ SITTING = 110  # minutes: a longer lesson says where a second sitting begins
 SECOND_SITTING = "**A second sitting can begin here.**"
 CLOSING = ("What you should be able to do now", "References")
 CARD = re.compile(r"### (Exercise|Prediction|Challenge)\b")
+HANDS_IN = re.compile(r"\bhand_in\(")
 STARS, MINUTES = re.compile(r"★{1,3}"), re.compile(r"\b(\d+) minutes?$")
 OPTION = re.compile(r"- \*\*([a-z])\*\* ")
 HINT = re.compile(r"<details><summary>(Hint.*?)</summary>")
@@ -37,6 +38,7 @@ def check_form(lesson: Lesson, options: dict[str, str]) -> dict[tuple[str, int],
     _check_head(lesson)
     _check_sections(lesson)
     _check_widths(lesson)
+    _check_ending(lesson)
     if minutes(lesson) > SITTING and not any(text.startswith(SECOND_SITTING) for _, text in prose(lesson)):
         raise LessonError(f"{lesson.path}: it takes {minutes(lesson)} minutes: write {SECOND_SITTING} where it may be cut")
     return {place: shown(cell) for place, cell in _numbered(lesson, options)}
@@ -187,6 +189,14 @@ def _check_sections(lesson: Lesson) -> None:
     for number, (line, title) in enumerate(sections[:-2], 1):
         if not re.match(rf"{number} \w", title):
             raise LessonError(f"{lesson.path}:{line}: sections are numbered: write ## {number} and the title")
+
+
+def _check_ending(lesson: Lesson) -> None:
+    """The cells that hand in come with the build."""
+    for cell in lesson.cells:
+        if cell.kind == "code" and (called := HANDS_IN.search(cell.source)):
+            line = cell.line + cell.source.count("\n", 0, called.start())
+            raise LessonError(f"{lesson.path}:{line}: write no hand_in(…): the build puts it at the end of every lesson")
 
 
 def _check_widths(lesson: Lesson) -> None:

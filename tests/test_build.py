@@ -17,11 +17,11 @@ from autograde.build import (
     check_id,
     compile_key,
     key_holds,
-    release_data,
     remove_left_over,
     source_notebook,
 )
 from autograde.catalogue import CATALOGUE, Exercise
+from autograde.ending import release_data
 from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson
 from autograde.proofread import README, proofread, still_spoken_of, update_readme, with_row
 from autograde.solutions import reference_namespace
@@ -369,6 +369,12 @@ def test_what_agrees_is_left_alone(tmp_path, text):
         ),
         (PICTURE, PICTURE + "x", 39, "86 characters: text that is shown as it stands has at most 85"),
         ("show(figure", "x = '" + "x" * 95 + "'\nshow(figure", 35, "101 characters: a line of code has at most 100"),
+        (
+            "show(figure",
+            'hand_in("09_bad")\nshow(figure',
+            35,
+            "write no hand_in(…): the build puts it at the end of every lesson",
+        ),
         ("- Prove it.", "- [ ] Prove it.", 43, "a plain list, without boxes"),
         ("- prove it.", "- prove it, as in exercise 1.", 5, "write `gaussian_kl` for 'exercise 1'"),
         ("a caption", "as in Exercise 7", 35, "write `NAME` for 'Exercise 7'"),

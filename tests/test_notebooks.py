@@ -16,12 +16,14 @@ from autograde.grading import Job, grade
 from autograde.lesson import lesson_names, read_lesson
 from autograde.marks import State
 from autograde.reading import read_folder
+from vae_helpers.checks.protocol import NO_HAND_IN
 
 BUDGET = {"13_likelihoods": 180}  # seconds on 2 free cores; 90 for every other lesson
 HANGS = 1800  # seconds: a cell that takes longer, on however busy a machine, never ends
 # The kernel imports tests/explorers.py.
 FINDS = os.environ | {
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])),
+    NO_HAND_IN: "1",
 }
 WEIGHTS = {"07_convolutional_vae": "vae.safetensors"}  # what a student hands in beside the notebook
 

@@ -10,6 +10,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 
 from ..build import INSTALL_ID, NOTEBOOKS, check_id, source_notebook
+from ..ending import HAND_IN_IDS
 from ..lesson import Cell, CourseError, Lesson
 from .explorer import frames, plane
 from .figures import save_figure
@@ -63,7 +64,8 @@ def page(
             cell.metadata["tags"].append("hide-input")
         if _reveals(cell.source):
             cell.metadata["tags"].append("hide-output")
-    released.cells = [cell for cell in released.cells if cell.source and cell.id != INSTALL_ID]
+    # A page can neither install the course nor hand anything in.
+    released.cells = [cell for cell in released.cells if cell.source and cell.id not in (INSTALL_ID, *HAND_IN_IDS)]
     released.metadata.pop("widgets", None)
     nbformat.validate(released)
     return released

@@ -3,11 +3,13 @@
 import numpy as np
 
 from .observation import Observation
-from .probes import OPTIONS, PREDICTION
+from .probes import OPTIONS, PREDICTION, PROBES, load_all
 
 
 def predicted(exercise: str, seen: Observation) -> str | None:
     """What was predicted, as "b" or "0.25"; None where `exercise` is no prediction, or no valid answer was seen."""
+    if exercise not in PROBES:  # where another process has run the probe
+        load_all()
     if exercise not in OPTIONS:
         return None
     facts = [fact for fact in seen if fact.label == PREDICTION and isinstance(fact.value, np.ndarray)]
