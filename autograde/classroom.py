@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -121,7 +122,7 @@ class Course:
         Raises PreprocessorFailed where the instructor's own preprocessors stop: the notebook is then as the judge made it.
         """
         gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson), self.deadlines.apply)
-        remove_unfinished(self.graded_folder(student, marks.lesson))  # nbgrader would send it with the feedback
+        self._keep_only_what_is_graded(student, marks.lesson)
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
@@ -137,6 +138,16 @@ class Course:
                 raise
             write_whole(graded, notebook)
         write_whole(self.marks_file(student, marks.lesson), marks.to_json())
+
+    def _keep_only_what_is_graded(self, student: str, lesson: str) -> None:
+        """nbgrader sends all that lies beside a graded notebook: what it once copied there, or a killed grader left, goes."""
+        folder = self.graded_folder(student, lesson)
+        remove_unfinished(folder)
+        for path in folder.glob("[!.]*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in (f"{lesson}.ipynb", *EXCHANGE_FILES):
+                path.unlink()
 
     def all_marks(self, lesson: str) -> dict[str, Marks]:
         """The marks on file of a lesson, by student, in alphabetical order; those that can't be read are left out."""

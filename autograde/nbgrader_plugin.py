@@ -13,7 +13,7 @@ import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbconvert.preprocessors import ExecutePreprocessor
 from nbgrader.apps import NbGraderAPI
-from nbgrader.converters import Autograde, NbGraderException
+from nbgrader.converters import Autograde, GenerateFeedback, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import SaveAutoGrades
 from nbgrader.utils import parse_utc
@@ -36,6 +36,7 @@ class JudgeSubmission(Configurable):
 def take_over() -> None:
     """From now on, nbgrader in this process opens nothing that a student handed in."""
     Autograde.start = start
+    GenerateFeedback.init_notebooks = _graded_notebooks
     NbGraderAPI.get_submitted_timestamp = _submitted_timestamp
     CourseDirectory.get_existing_timestamp = lambda self, folder: timestamp_in(folder)
 
@@ -64,6 +65,23 @@ def _chosen(coursedir: CourseDirectory, everybody: list[str]) -> list[str] | Non
         return None
     named = [wanted] if wanted in everybody else [s for s in everybody if fnmatchcase(s, wanted)]
     return [student for student in named if student not in left_out] or [wanted]
+
+
+def _graded_notebooks(self: GenerateFeedback) -> None:
+    """Finds them by name: in nbgrader's own patterns, a student whose id has brackets in it is nobody."""
+    coursedir = self.coursedir
+
+    def graded(student: str) -> Path:
+        return Path(coursedir.format_path(coursedir.autograded_directory, student, coursedir.assignment_id))
+
+    everybody = Path(coursedir.format_path(coursedir.autograded_directory, ".", "."))
+    students = sorted(path.name for path in everybody.glob("*"))
+    students = [student for student in students if any(graded(student).glob("*.ipynb"))]
+    chosen = _chosen(coursedir, students) or students
+    self.assignments = {str(graded(s)): sorted(map(str, graded(s).glob("*.ipynb"))) for s in chosen if s in students}
+    if not self.assignments:
+        self.log.error("Nothing of %s is graded for %s", coursedir.assignment_id, coursedir.student_id)
+        raise NbGraderException("nothing to give feedback on")
 
 
 def timestamp_in(folder: str | Path) -> datetime | None:

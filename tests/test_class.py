@@ -222,7 +222,7 @@ def test_grades_that_the_gradebook_lost_are_written_again(course):
     assert scores(course)["ada"] == (POINTS, False)
 
 
-def test_what_a_killed_grader_left_half_written_goes(course):
+def test_what_a_killed_grader_or_nbgraders_own_left_goes(course):
     """nbgrader would send it to the student with the feedback."""
     folders = [course.graded_folder("ada", LESSON.name), course.marks_file("ada", LESSON.name).parent]
     for folder in folders:
@@ -230,7 +230,12 @@ def test_what_a_killed_grader_left_half_written_goes(course):
         for name in (f".{NAME}.1.part", f".{NAME}.2.part"):
             (folder / name).write_text("half of it")
         os.utime(folder / f".{NAME}.1.part", (0, 0))
+    (folders[0] / "data").mkdir()
+    (folders[0] / "data" / "notes.txt").write_text("what nbgrader once copied from a link's end")
+    (folders[0] / "link").symlink_to(course.root)
     grade(course, students=["ada"])
+    assert {path.name for path in folders[0].glob("[!.]*")} == {NAME}
+    assert course.root.exists()
     for folder in folders:
         assert sorted(path.name for path in folder.glob(".*")) == [f".{NAME}.2.part"]  # it may be another grader's
 

@@ -274,7 +274,7 @@ def outputs_of_checks(course: Path, student: str) -> set[str]:
 
 def test_no_solution_gets_among_the_submissions(course):
     folder = course / "grading" / "autograded" / "untouched"
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".ipynb", ".py"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".ipynb"}  # nor is a student's own file copied
     for path in [*folder.rglob("*.ipynb"), *(course / "grading" / "feedback" / "untouched").rglob("*.html")]:
         assert "BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
 

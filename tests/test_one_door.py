@@ -138,7 +138,7 @@ def graded(handed_in, tmp_path_factory) -> dict[str, Course]:
             wrong.manual_score = 0.5
             book.db.commit()
         grade_by(way, course, "bob")
-        for student in ("bob", "link"):
+        for student in ("bob", "[pipes]"):
             assert api(course).generate_feedback(LESSON.name, student)["success"]
     return found
 
@@ -198,6 +198,7 @@ def test_late_penalties_preprocessors_and_what_a_human_gave_count(graded, way):
     made = files(course)
     assert told.encode() in made[f"autograded/bob/{LESSON.name}/{NAME}"]
     assert told.encode() in made[f"feedback/bob/{LESSON.name}/{LESSON.name}.html"]
+    assert f"feedback/[pipes]/{LESSON.name}/{LESSON.name}.html" in made
     assert made[f"autograded/bob/{LESSON.name}/submission_secret.txt"] == b"bob's own"
 
 
