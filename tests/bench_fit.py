@@ -25,8 +25,8 @@ from torchvision import datasets, transforms
 from autograde.lesson import ROOT, read_lesson
 from autograde.solutions import reference_namespace
 from vae_helpers import evaluate_elbo, fit, latent_explorer, load_mnist, load_pretrained
-from vae_helpers.live import Live
 from vae_helpers.data import MNIST
+from vae_helpers.live import Live
 
 LESSON = reference_namespace(read_lesson("07_convolutional_vae"))
 BATCH_SIZE, N_IMAGES, ROUNDS = 128, 12_800, 5
