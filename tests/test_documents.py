@@ -1,6 +1,7 @@
 """Documents that run, and that agree: examples, versions, forms."""
 
 import ast
+import contextlib
 import doctest
 import importlib
 import importlib.metadata
@@ -8,15 +9,17 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 import vae_helpers
-from autograde.lesson import ROOT, lesson_names
+from autograde.lesson import ROOT, lesson_names, read_lesson
 from autograde.marks import Mark, Marks, State
 from vae_helpers import about
+from vae_helpers.explore import values_of
 
 VERSION = vae_helpers.__version__
 
@@ -159,3 +162,43 @@ def test_every_picture_of_the_readme_is_there_and_has_an_alternative_text():
     }
     images = re.findall(r"<img ([^>]*)>", readme)
     assert len(images) >= 4 and all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+
+
+SETTING = r"(?:`{name}`|\\{name}\b|(?<![\w`\\]){name})(?: = | to | |\$ = |\$ to )(−?\d+(?:\.\d+)?)(?![\d\w^)]|\.\d)"
+
+
+def settings_named(lesson) -> Iterator[tuple[str, str, list]]:
+    """(control, number, what the control can be set to) of each number that the text just before or after an explorer gives one."""
+    for at, cell in enumerate(lesson.cells):
+        calls = ast.walk(ast.parse(cell.source)) if cell.kind == "code" else ()
+        for call in calls:
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "explore"):
+                continue
+            prose = [number for number, other in enumerate(lesson.cells) if other.kind == "markdown"]
+            before, after = max(n for n in prose if n < at), min(n for n in prose if n > at)
+            text = f"{lesson.cells[before].source}\n{lesson.cells[after].source}".replace("\n", " ")
+            for control in call.keywords:
+                with contextlib.suppress(ValueError):  # what is no literal is chosen from names
+                    values = values_of(control.arg, ast.literal_eval(control.value))
+                    for number in re.findall(SETTING.format(name=control.arg), text):
+                        yield control.arg, number, values
+
+
+def test_a_setting_that_the_text_names_can_be_set():
+    named = [(name, *setting) for name in lesson_names() for setting in settings_named(read_lesson(name))]
+    assert len({lesson for lesson, *_ in named}) >= 4, named
+    off = [(lesson, name, number) for lesson, name, number, values in named if float(number.replace("−", "-")) not in values]
+    assert off == []
+
+
+def test_a_setting_that_cannot_be_set_is_found(tmp_path):
+    """`sigma` to 0.3 is on the slider, $\\sigma = 0.35$ is not; powers and other names are no settings."""
+    (tmp_path / "09_bad").mkdir()
+    (tmp_path / "09_bad" / "09_bad.md").write_text(
+        "# 09 Bad\n\nSet `sigma` to 0.3, then $\\sigma = 0.35$. A sigma of 7, $\\sigma^2$.\n\n"
+        '```python\nexplore(draw, "c", "a", sigma=(0.1, 1.0, 0.1))\n```\n\nAnd sigma −1, `mu` 9.\n',
+        encoding="utf-8",
+    )
+    named = list(settings_named(read_lesson("09_bad", tmp_path)))
+    assert [number for _, number, _ in named] == ["0.3", "0.35", "−1"]
+    assert [float(number.replace("−", "-")) in values for _, number, values in named] == [True, False, False]

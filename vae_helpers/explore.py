@@ -37,7 +37,10 @@ def explore(
     def answer(places: Sequence[int]) -> dict[str, Any]:
         chosen = {name: values[name][place] for name, place in zip(values, places, strict=True)}
         said = ", ".join(f"{name} = {_short(value)}" for name, value in chosen.items())
-        picture = _png(draw(**chosen), whole=True, compress_level=1)  # nobody keeps it, and everybody waits for it
+        figure = draw(**chosen)
+        for axes in figure.axes:
+            axes.minorticks_off()  # on a logarithmic axis they take as long as all the rest
+        picture = _png(figure, whole=True, compress_level=1)  # nobody keeps it, and everybody waits for it
         return {"picture": picture, "alt": alt if list(places) == first else f"The figure at {said}", "words": ""}
 
     opened, static = answer(first), f"explorer-{uuid4().hex[:8]}"

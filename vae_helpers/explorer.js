@@ -109,10 +109,9 @@ const render = ({ model, el }) => {
   }
 
   // The figure for pages without a kernel stands above: it goes while this one is there, and comes back when its kernel ends.
-  const ended = `:has(.jupyter-widgets-disconnected > .explorer[data-static="${model.get("static")}"])`;
-  const instead = make("style", { textContent: `:root:not(${ended}) #${model.get("static")} { display: none }` });
-  figure.dataset.static = model.get("static");
+  const instead = make("style", { textContent: `#${model.get("static")} { display: none }` });
   el.append(instead, figure);
+  model.on("comm_live_update", () => el.replaceChildren());
 };
 
 export default { render };

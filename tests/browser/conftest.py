@@ -37,11 +37,11 @@ def page(chromium, request):
 
 @pytest.fixture
 def violations():
-    """A function: what axe finds wrong on a page, with the first places where it is."""
+    """A function: what axe finds wrong on a page, or within what a selector selects, with the first places where it is."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason='axe is not there: pip install -e ".[dev]"')
 
-    def found(window) -> list[tuple[str, list[str]]]:
-        answer = axe.Axe().run(window).response["violations"]
+    def found(window, within: str = "html") -> list[tuple[str, list[str]]]:
+        answer = axe.Axe().run(window, context={"include": [[within]]}).response["violations"]
         return [(one["id"], [node["html"][:150] for node in one["nodes"]][:3]) for one in answer]
 
     return found
