@@ -28,8 +28,12 @@ from .reading import LARGEST_FILES
 
 MOST_MEMBERS = 100_000  # of the archive that the instructor gives
 JUNK = re.compile(r"(^|/)(__MACOSX|\.ipynb_checkpoints|\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)(/|$)")
-MOODLE = re.compile(r"(?:.*/)?(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_(?P<kind>[a-z]+)_*/*(?P<rest>.+)")
-CANVAS = re.compile(r"(?P<name>[^_/]+)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<rest>[^/]+)")
+# What Moodle's mod/assign/classes/downloader.php and Canvas's lib/content_zipper.rb call files. Moodle's group of those who are in
+# none has no number. Canvas keeps underscores that are in a name, and has "anon" and letters instead where one marks blind.
+MOODLE = re.compile(r"(?:.*/)?(?P<name>[^/]+?)(?:_(?P<number>\d+))?_assignsubmission_(?P<kind>[a-z]+)_*/*(?P<rest>.+)")
+CANVAS = re.compile(r"(?P<name>[^/]+?)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<rest>[^/]+)")
+CANVAS_BLIND = re.compile(r"(?P<late>LATE_)?(?P<name>anon_(?P<number>[A-Za-z0-9]+))_\d+_(?P<rest>[^/]+)")
+CANVAS_TYPED = re.compile(r"[^/]+_(\d+|anon_[A-Za-z0-9]+)_(text|link)\.html")
 # " (1)" of a second download, "-1" of a second upload.
 COPY = re.compile(r"(?: ?\(\d+\)|-\d{1,2})$")
 
@@ -112,7 +116,7 @@ def _names_a_student(name: str) -> str:
     who, _, rest = name.partition("/")
     if rest:
         return who if who not in lesson_names() else ""
-    found = MOODLE.fullmatch(name) or CANVAS.fullmatch(name)
+    found = MOODLE.fullmatch(name) or CANVAS_BLIND.fullmatch(name) or CANVAS.fullmatch(name)
     return found["name"] if found else _own_name(name)
 
 
@@ -157,11 +161,13 @@ def _parse(path: str) -> tuple[Upload | None, str]:
     if any(len(part.encode(errors="replace")) > LONGEST_NAME or not part.isprintable() for part in parts):
         return None, "its name is too long, or can't be shown"
     if found := MOODLE.fullmatch(path):
-        who, number, rest = found["name"], found["number"], found["rest"]
+        who, number, rest = found["name"], found["number"] or "", found["rest"]
         if found["kind"] != "file":
             return None, "text typed in Moodle is not read"
         return _unless_a_time(Upload(who, number, "moodle"), rest)
-    if found := CANVAS.fullmatch(path):
+    if CANVAS_TYPED.fullmatch(path):
+        return None, "text typed in Canvas is not read"
+    if found := CANVAS_BLIND.fullmatch(path) or CANVAS.fullmatch(path):
         return _unless_a_time(Upload(found["name"], found["number"], "canvas", bool(found["late"])), found["rest"])
     who, _, rest = path.partition("/")
     if rest:

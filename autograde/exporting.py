@@ -10,11 +10,15 @@ from .classroom import Course
 from .gradebook import Score, known_people, lesson_scores
 from .lesson import CourseError, Lesson
 from .lms import Participants, called
-from .spreadsheets import number, table
+from .spreadsheets import AsItIs, number, table
 
 FORMATS = ("csv", "canvas", "moodle")
-# Canvas's gradebook import wants these, and takes every other column for an assignment.
-CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Root Account", "Section")
+# Canvas's import (lib/gradebook_importer.rb) knows these, in this order up to Section, and takes every other column for an assignment.
+CANVAS_COLUMNS = (
+    "Student", "LastName", "FirstName", "ID", "SIS User ID", "SIS Login ID", "Integration ID", "Root Account", "Section"
+)  # fmt: skip
+# Moodle's (mod/assign/feedback/offline/importgradeslib.php) wants the first three, and writes the last over the comments there.
+MOODLE_READS = ("Identifier", "Grade", "Last modified (grade)", "Feedback comments")
 POSSIBLE = "    Points Possible"  # with the spaces that Canvas writes in front of it
 
 
@@ -31,7 +35,7 @@ def write_marks(
 
     form: "csv"; or "canvas" or "moodle", whose own file (`listed`: the gradebook as exported, the worksheet as downloaded) has the
     ids and names. column: the assignment's in it; by default the one that begins with the lesson's name, Moodle's "Grade", or a new
-    one. exercises: with one column for each. Who handed in nothing, or waits for a human, gets an empty cell, which changes nothing.
+    one. exercises: with one column for each. Who handed in nothing, or waits for a human, keeps what the platform has.
     Raises CourseError where there is nothing to write, or the list is another's.
     """
     scores = lesson_scores(lesson.name, *course.database)
@@ -88,8 +92,8 @@ def _students(listed: Participants, scores: dict[str, Score]) -> tuple[dict[int,
 
 def _canvas_table(lesson, scores, names, listed, students, column, remarks) -> list[list]:
     head = listed.head
-    if not {"Student", "ID"} <= set(head):
-        raise CourseError(f"{listed.path} is no gradebook of Canvas: it has no columns Student and ID")
+    if head[0] not in ("Student", "LastName") or not {"ID", "Section"} <= set(head):
+        raise CourseError(f"{listed.path} is no gradebook of Canvas: it has no columns Student, ID and Section")
     kept = [i for i, name in enumerate(head) if name in CANVAS_COLUMNS]
     place = _column(listed, column or lesson.name, column is not None)
     most = float(sum(cell.points for cell in lesson.exercises.values()))
@@ -99,21 +103,25 @@ def _canvas_table(lesson, scores, names, listed, students, column, remarks) -> l
     )
     title = head[place] if place is not None else lesson.name
     points = [float(lesson.exercises[name].points) for name in names]
-    first = [POSSIBLE if head[i] == "Student" else "" for i in kept]
+    first = [POSSIBLE if i == 0 else "" for i in kept]
     rows = [
         [*(head[i] for i in kept), title, *(f"{lesson.name} {name}" for name in names)],
         [*first, most * scale, *points],
     ]
     for i, student in sorted(students.items()):
-        rows.append([*(listed.rows[i][k] for k in kept), *_cells(scores[student], names, scale)])
+        row = [*listed.rows[i], *[""] * (len(head) - len(listed.rows[i]))]
+        total, *each = _cells(scores[student], names, scale)
+        rows.append([*(row[k] for k in kept), total or (row[place] if place is not None else ""), *each])
     return rows
 
 
 def _moodle_table(lesson, scores, names, listed, students, column, remarks) -> list[list]:
     head = listed.head
     place = _column(listed, column or "Grade", True)
-    if "Identifier" not in head:
-        raise CourseError(f"{listed.path} is no grading worksheet of Moodle: it has no column Identifier")
+    for needed in MOODLE_READS[:3]:
+        if needed not in head:
+            raise CourseError(f"{listed.path} is no grading worksheet of Moodle: it has no column {needed}")
+    kept = [name in MOODLE_READS for name in head]
     most = float(sum(cell.points for cell in lesson.exercises.values()))
     at = head.index("Maximum grade") if "Maximum grade" in head else None
     maximum = next((row[at] for row in listed.rows if at is not None and at < len(row)), "")
@@ -123,6 +131,7 @@ def _moodle_table(lesson, scores, names, listed, students, column, remarks) -> l
         row = [*row, *[""] * (len(head) - len(row))]
         cells = _cells(scores[students[i]], names, scale) if i in students else [""] * (1 + len(names))
         row[place] = cells[0] or row[place]
+        row = [AsItIs(cell) if keep else cell for cell, keep in zip(row, kept, strict=False)]
         rows.append([*row, *cells[1:]])
     return rows
 

@@ -81,7 +81,6 @@ class Job:
 
     @property
     def lesson(self) -> Lesson:
-        """The lesson that is handed in, with its solutions. Raises LessonError for a name that is none's."""
         return read_lesson(self.lesson_name)
 
 
@@ -231,7 +230,7 @@ def _write_outputs(notebook: NotebookNode, marks: list[Mark], remarks: list[str]
 
 
 def verdict_outputs(mark: Mark) -> list[NotebookNode]:
-    """A mark as a check cell's outputs: a line on stdout for full points, else an error; with the seed of its inputs."""
+    """A mark as a check cell's outputs: a line on stdout for full points, else the verdict and an error; with the seed of its inputs."""
     verdict = Verdict(mark.exercise, mark.state == State.PASSED, mark.message, mark.mistake)
     told = f"(inputs drawn from seed {mark.seed})"
     if verdict.passed:
@@ -240,5 +239,7 @@ def verdict_outputs(mark: Mark) -> list[NotebookNode]:
     html = {"text/html": verdict._repr_html_(), "text/plain": text}
     return [
         new_output("display_data", html, metadata={"verdict": {"mistake": mark.mistake, "seed": mark.seed}}),
-        new_output("error", ename="CheckFailed", evalue=text.split("\n")[0], traceback=[f"{text}\n{told}"]),
+        new_output(
+            "error", ename="CheckFailed", evalue=text.split("\n")[0], traceback=[told]
+        ),  # the verdict stands above it
     ]

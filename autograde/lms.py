@@ -24,7 +24,7 @@ NAMED = (
 )
 NUMBERED = ("Identifier", "ID", "Participant")  # the number by which the names of handed-in files tell one from another
 FULL = ("Full name", "Student", "Name", "name")
-FIRST, LAST = ("First name", "first_name"), ("Last name", "Surname", "last_name")
+FIRST, LAST = ("First name", "FirstName", "first_name"), ("Last name", "LastName", "Surname", "last_name")
 MAIL = ("Email address", "Email", "email")
 HANDED_IN = ("Last modified (submission)",)
 NO_STUDENT = ("points possible", "student, test", "test student")

@@ -13,8 +13,14 @@ from vae_helpers.files import write_whole
 FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
+class AsItIs(str):
+    """A cell that a platform has written and will read again, such as an instructor's comment: a quote would become part of it."""
+
+
 def quoted(cell: object) -> str:
     """A cell as text; what a spreadsheet would run as a formula is quoted."""
+    if isinstance(cell, AsItIs):
+        return cell
     text = number(cell) if isinstance(cell, float) else str(cell)
     try:
         float(text)

@@ -128,6 +128,56 @@ def test_canvas_download_keeps_weights_beside_their_notebook(empty, tmp_path):
     assert {name for name, _, _ in collect(empty, tmp_path / "download.zip").placed} == {"101", "102", "109"}
 
 
+def test_canvas_names_with_underscores_and_of_blind_marking(empty, tmp_path):
+    files = {
+        f"de_la_cruz_kai_LATE_104_5554_{NAME}": RIGHT,
+        f"anon_aB3dE_5555_{NAME}": RIGHT,
+        "anon_aB3dE_5556_vae.safetensors": b"weights",
+        f"LATE_anon_xY9zW_5557_{LESSON.name}.zip": packed(**{NAME: RIGHT}),
+        "lovelaceada_101_text.html": b"<p>",
+    }
+    result = collect(empty, download(tmp_path, files))
+    assert handed_in(empty) == {
+        f"104/{LESSON.name}": {NAME},
+        f"aB3dE/{LESSON.name}": {NAME, "vae.safetensors"},
+        f"xY9zW/{LESSON.name}": {f"{LESSON.name}.zip"},
+    }
+    assert sorted(result.late) == ["104", "xY9zW"]
+    assert result.unplaced == ["lovelaceada_101_text.html: text typed in Canvas is not read"]
+
+
+def test_moodles_group_of_those_in_none_is_somebody_to_ask_about(empty, tmp_path):
+    files = {f"Group A_12_assignsubmission_file/{NAME}": RIGHT, f"Default group_assignsubmission_file/{NAME}": RIGHT}
+    result = collect(empty, download(tmp_path, files), listed(tmp_path, WORKSHEET))
+    assert sorted(result.unplaced) == [
+        "Default group: nobody in participants.csv can be meant",
+        "Group A: nobody in participants.csv can be meant",
+    ]
+
+
+WEEK = {
+    "moodle": ("Ada Lovelace_4711_assignsubmission_file_/", "Bob O'Hara_4712_assignsubmission_file_/", WORKSHEET),
+    "canvas": ("lovelaceada_101_5550_", "oharabob_LATE_102_5551_", GRADEBOOK),
+}
+
+
+@pytest.mark.parametrize("form", WEEK)
+def test_what_a_platform_gives_is_collected_graded_and_given_back(empty, tmp_path, monkeypatch, capsys, form):
+    ada, bob, people = WEEK[form]
+    source = download(tmp_path, {f"{ada}{NAME}": RIGHT, f"{bob}{NAME}": notebook(bits_per_dim=WRONG)})
+    (tmp_path / "people.csv").write_bytes(people.encode())
+    monkeypatch.chdir(empty.root)
+    assert main(["collect", str(source), "--participants", "people.csv"]) == 0
+    assert main(["grade", "00"]) == 0
+    capsys.readouterr()
+    rows, _ = marks_of(empty, monkeypatch, capsys, "--format", form, "--from", "people.csv")
+    by, column = ("Identifier", "Grade") if form == "moodle" else ("ID", "00_start_here (98765)")
+    marks = {row[by]: row[column] for row in rows}
+    full, (right, wrong) = (100, ("Participant 4711", "Participant 4712")) if form == "moodle" else (POINTS, ("101", "102"))
+    assert float(marks[right]) == full
+    assert 0 < float(marks[wrong]) < full
+
+
 def test_a_folder_of_what_hand_in_packs_needs_no_list(empty, tmp_path):
     one = packed(**{NAME: RIGHT})
     files = {
@@ -261,6 +311,15 @@ def test_canvas_gets_its_own_ids_and_column_back(graded, monkeypatch, capsys):
         "Student": "Lovelace, Ada", "ID": "101", "SIS User ID": "S1", "SIS Login ID": "ada", "Section": "Monday", title: f"{POINTS:g}"
     }  # fmt: skip
     assert "not in canvas.csv: eve" in said
+    # First and last names apart, as Canvas exports them on request; and a mark of before stays, where there is none yet.
+    (graded.root / "names.csv").write_text(
+        "LastName,FirstName,ID,SIS User ID,SIS Login ID,Integration ID,Section,00_start_here (98765)\n"
+        "    Points Possible,,,,,,,6\n"
+        "Lovelace,Ada,101,S1,ada,,Monday,1\nNoether,Eve,105,S5,eve,,Monday,4\n"
+    )
+    rows, _ = marks_of(graded, monkeypatch, capsys, "--format", "canvas", "--from", "names.csv")
+    assert list(rows[0].values()) == ["    Points Possible", "", "", "", "", "", "", f"{POINTS:g}"]
+    assert {row["ID"]: row[title] for row in rows[1:]} == {"101": f"{POINTS:g}", "105": "4"}
     rows, _ = marks_of(
         graded, monkeypatch, capsys, "--format", "canvas", "--from", "canvas.csv", "--column", "Essay", "--exercises"
     )
@@ -270,7 +329,10 @@ def test_canvas_gets_its_own_ids_and_column_back(graded, monkeypatch, capsys):
 
 def test_moodles_worksheet_comes_back_with_grades_filled_in(graded, monkeypatch, capsys):
     (graded.root / "moodle.csv").write_bytes(
-        WORKSHEET.replace("ada@example.org", "ada").replace("bob@example.org", "BOB").encode()
+        WORKSHEET.replace("ada@example.org", "ada")
+        .replace("bob@example.org", "BOB")
+        .replace('11:59 PM",-,', '11:59 PM",-,- a comment')
+        .encode()
     )
     rows, said = marks_of(graded, monkeypatch, capsys, "--format", "moodle", "--from", "moodle.csv")
     grades = {row["Identifier"]: row["Grade"] for row in rows}
@@ -278,6 +340,8 @@ def test_moodles_worksheet_comes_back_with_grades_filled_in(graded, monkeypatch,
     assert grades["Participant 4711"] == "100"
     assert float(grades["Participant 4712"]) == pytest.approx(100 * share, abs=1e-3)
     assert grades["Participant 4713"] == ""
+    # What Moodle reads again comes back as it was: a quote would become part of it.
+    assert (rows[1]["Last modified (grade)"], rows[1]["Feedback comments"]) == ("-", "- a comment")
     assert rows[0]["Last modified (submission)"] == "Friday, 27 November 2026, 11:58 PM"
     assert rows[2]["Full name"] == "'=cmd|' /C calc'!A0"
     assert "marks are multiplied by" in said
@@ -289,6 +353,8 @@ def test_moodles_worksheet_comes_back_with_grades_filled_in(graded, monkeypatch,
         (["--format", "moodle"], "needs the grading worksheet"),
         (["--format", "canvas"], "needs the gradebook"),
         (["--format", "moodle", "--from", "canvas.csv"], "no column is called 'Grade'"),
+        (["--format", "canvas", "--from", "moodle.csv"], "has no columns Student, ID and Section"),
+        (["--format", "moodle", "--from", "short.csv"], "has no column Last modified (grade)"),
         (["--format", "canvas", "--from", "canvas.csv", "--column", "Essai"], "no column is called 'Essai'"),
         (["--format", "canvas", "--from", "canvas.csv", "--output", "canvas.csv"], "is the platform's own file"),
         (["--format", "canvas", "--from", "latin.csv"], "is not a CSV in UTF-8"),
@@ -297,6 +363,8 @@ def test_moodles_worksheet_comes_back_with_grades_filled_in(graded, monkeypatch,
 )
 def test_a_list_that_does_not_fit_gets_one_clear_line(graded, monkeypatch, capsys, words, says):
     (graded.root / "canvas.csv").write_text(GRADEBOOK)
+    (graded.root / "moodle.csv").write_text(WORKSHEET)
+    (graded.root / "short.csv").write_text("Identifier,Grade\nParticipant 1,\n")
     (graded.root / "latin.csv").write_bytes("Student,ID\nZo\xeb,1\n".encode("latin-1"))
     monkeypatch.chdir(graded.root)
     assert main(["marks", "00", *words]) == 1

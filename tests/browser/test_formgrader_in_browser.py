@@ -51,6 +51,11 @@ def test_an_instructors_clicks(page, course, violations, monkeypatch):
             submission = book.find_submission_notebook(LESSON.name, LESSON.name, "bob").id
             full = book.find_grade("bits_per_dim-check", LESSON.name, LESSON.name, "bob").max_score
         page.goto(f"{server}/formgrader/submissions/{submission}")
+        assert (
+            page.get_by_text("These are nats per dimension.").count()
+            == 1
+            == page.get_by_text("bits_per_dim: not yet").count()
+        )
         box = page.locator("input.score#bits_per_dim-check")
         with page.expect_response(lambda answer: "/api/grade/" in answer.url and answer.request.method == "PUT"):
             box.fill(f"{full:g}")
