@@ -1,6 +1,7 @@
 """What a student does in JupyterLab, by mouse and keys, in Chromium: one server for all."""
 
 import re
+import zipfile
 
 import nbformat
 import pytest
@@ -71,6 +72,10 @@ class Notebook:
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(source)
 
+    def save(self) -> None:
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
     def start(self, which: str | int) -> None:
         cell = self.cell(which)
         cell.locator(".jp-InputPrompt").click()
@@ -114,28 +119,46 @@ def test_wrong_answers_are_named_a_hint_opens_and_a_right_answer_passes(page, st
     passed = start.run("ink-check")
     passed.get_by_text("✓ ink").wait_for()
     assert passed.get_by_text("CheckFailed").count() == 0
-    page.keyboard.press("Control+s")
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    start.save()
     assert "x.mean(dim=(1, 2, 3))" in (lab[1] / START.name / f"{START.name}.ipynb").read_text(encoding="utf-8")
+
+
+def test_handing_in_tells_what_counts_and_packs_one_file(page, start, lab):
+    start.write("ink", "def ink(x):\n    return x.mean(dim=(1, 2, 3))")
+    start.write(start.with_source("def hasty_ink"), 'from vae_helpers import hand_in\n\nhand_in("00")')
+    start.save()
+    output = start.run(start.with_source("def hasty_ink")).locator(".jp-Cell-outputArea")
+    expect(output).to_contain_text("✓ ink (1 of 1)")
+    expect(output).to_contain_text("· bits_per_dim (0 of 2)")
+    expect(output).to_contain_text(f"1 of {sum(cell.points for cell in START.exercises.values())} points would count.")
+    packed = lab[1] / START.name / f"{START.name}.zip"
+    assert zipfile.ZipFile(packed).namelist() == [f"{START.name}.ipynb"]
 
 
 def test_the_map_is_walked_by_mouse_and_by_keys(page, start):
     start.run(start.with_source('vae = load_pretrained("explorer")'))
     explorer = start.run(start.with_source("latent_explorer(vae.decode)"))
-    place = explorer.get_by_text("z = (")
+    place = explorer.locator(".explorer-words")
+
+    def now() -> tuple[float, float]:
+        return tuple(map(float, re.fullmatch(r"z = \((.*), (.*)\)", place.inner_text()).groups()))
+
     expect(place).to_have_text("z = (0.00, 0.00)")
-    across = explorer.get_by_role("slider").and_(page.locator("[aria-orientation=horizontal]"))
+    across = explorer.get_by_role("slider", name="z1")
     across.focus()
     page.keyboard.press("ArrowRight")
     expect(place).to_have_text("z = (0.05, 0.00)")
-    across.hover()
-    page.mouse.down()
     box = across.bounding_box()
-    page.mouse.move(box["x"] + 100, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.move(box["x"] + 0.51 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
-    expect(place).not_to_have_text("z = (0.05, 0.00)")
-    z1, z2 = re.fullmatch(r"z = \((.*), (.*)\)", place.inner_text()).groups()
-    assert 0.3 < float(z1) < 2.5 and float(z2) == 0
+    expect(place).to_have_text(re.compile(r"z = \([12]\.\d\d, 0\.00\)"))
+    plane = explorer.locator(".explorer-map")
+    box = plane.bounding_box()
+    plane.click(position={"x": box["width"] / 4, "y": box["height"] / 4})
+    expect(place).to_have_text(re.compile(r"z = \(-1\.\d\d, 1\.\d\d\)"))
+    assert now() == pytest.approx((-1.25, 1.25), abs=0.1)
 
 
 def test_training_is_stopped_and_no_earlier_weights_are_lost(page, lab):
