@@ -49,6 +49,16 @@ def instructor(course: Course) -> NbGraderAPI:
     return NbGraderAPI(CourseDirectory(config=config), config=config)
 
 
+def solved(path: Path, lesson, **others: str) -> bytes:
+    """A notebook that was fetched, with the solutions written into it, or other sources where they are given."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in lesson.exercises:
+            cell.source = others.get(name) or reference_source(lesson.exercises[name])
+    return nbformat.writes(notebook).encode()
+
+
 class Student:
     """One who uses nbgrader's commands, on another account: only the exchange's folder and the course's name are shared."""
 

@@ -78,7 +78,7 @@ def test_readme_commands_are_make_targets_and_ci_runs_the_tests():
 
 
 def test_the_image_for_grading_has_what_grading_needs_and_nobodys_work():
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    dockerfile = (ROOT / "grading.Dockerfile").read_text()
     assert "bubblewrap" in dockerfile and '".[grading]"' in dockerfile
     pinned = [requirement for requirement in PROJECT["dependencies"] if requirement.startswith("torch")]
     assert " ".join(f'"{requirement}"' for requirement in pinned) in dockerfile
@@ -88,10 +88,30 @@ def test_the_image_for_grading_has_what_grading_needs_and_nobodys_work():
     assert "docker build" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_binder_and_repo2docker_build_from_environment_yml():
+    # They prefer each of these to it, the folders even where they are empty.
+    assert [
+        name for name in ("binder", ".binder", "Dockerfile", "install.R", "Project.toml") if (ROOT / name).exists()
+    ] == []
+    assert "bubblewrap" in (ROOT / "apt.txt").read_text().split()
+    (puller,) = (r for r in PROJECT["optional-dependencies"]["hub"] if r.startswith("nbgitpuller"))
+    assert f'"{puller}"' in (ROOT / "postBuild").read_text() and os.access(ROOT / "postBuild", os.X_OK)
+
+
 def test_top_level_is_what_the_layout_says():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path}
-    assert folders == {"notebooks", "vae_helpers", "solutions", "autograde", "tests", ".ci", ".devcontainer", ".github"}
+    assert folders == {
+        "notebooks",
+        "vae_helpers",
+        "solutions",
+        "autograde",
+        "tests",
+        "hub",
+        ".ci",
+        ".devcontainer",
+        ".github",
+    }
 
 
 def test_readme_lists_every_lesson_with_its_minutes_exercises_and_points():

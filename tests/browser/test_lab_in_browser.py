@@ -1,6 +1,7 @@
 """What a student does in JupyterLab, by mouse and keys, in Chromium: one server for all."""
 
 import re
+import zipfile
 
 import nbformat
 import pytest
@@ -71,6 +72,10 @@ class Notebook:
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(source)
 
+    def save(self) -> None:
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
     def start(self, which: str | int) -> None:
         cell = self.cell(which)
         cell.locator(".jp-InputPrompt").click()
@@ -114,15 +119,27 @@ def test_wrong_answers_are_named_a_hint_opens_and_a_right_answer_passes(page, st
     passed = start.run("ink-check")
     passed.get_by_text("✓ ink").wait_for()
     assert passed.get_by_text("CheckFailed").count() == 0
-    page.keyboard.press("Control+s")
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    start.save()
     assert "x.mean(dim=(1, 2, 3))" in (lab[1] / START.name / f"{START.name}.ipynb").read_text(encoding="utf-8")
+
+
+def test_handing_in_tells_what_counts_and_packs_one_file(page, start, lab):
+    start.write("ink", "def ink(x):\n    return x.mean(dim=(1, 2, 3))")
+    start.write(start.with_source("def hasty_ink"), 'from vae_helpers import hand_in\n\nhand_in("00")')
+    start.save()
+    output = start.run(start.with_source("def hasty_ink")).locator(".jp-Cell-outputArea")
+    expect(output).to_contain_text("✓ ink (1 of 1)")
+    expect(output).to_contain_text("· bits_per_dim (0 of 2)")
+    expect(output).to_contain_text(f"1 of {sum(cell.points for cell in START.exercises.values())} points would count.")
+    packed = lab[1] / START.name / f"{START.name}.zip"
+    assert zipfile.ZipFile(packed).namelist() == [f"{START.name}.ipynb"]
 
 
 def test_the_map_is_walked_by_mouse_and_by_keys(page, start, violations):
     start.run(start.with_source('vae = load_pretrained("explorer")'))
     explorer = start.run(start.with_source("latent_explorer(vae.decode)"))
-    place = explorer.get_by_text("z = (")
+    place = explorer.locator(".explorer-words")
+
     expect(place).to_have_text("z = (0.00, 0.00)")
     expect(explorer.locator("figure:visible")).to_have_count(1)  # not the one for pages without a kernel, too
     explorer.get_by_role("slider", name="z1").press("ArrowRight")
@@ -130,6 +147,14 @@ def test_the_map_is_walked_by_mouse_and_by_keys(page, start, violations):
     explorer.get_by_role("slider", name="z2").press("End")
     expect(place).to_have_text("z = (0.05, 2.50)")
     expect(explorer.get_by_role("slider", name="z2")).to_have_attribute("aria-valuetext", "2.50")
+
+    across = explorer.get_by_role("slider", name="z1")
+    thumb = across.bounding_box()
+    page.mouse.move(thumb["x"] + 0.51 * thumb["width"], thumb["y"] + thumb["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(thumb["x"] + 0.8 * thumb["width"], thumb["y"] + thumb["height"] / 2, steps=4)
+    page.mouse.up()
+    expect(place).to_have_text(re.compile(r"z = \([12]\.\d\d, 2\.50\)"))
 
     box = explorer.locator(".explorer-map").bounding_box()
     page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.3 * box["height"])
