@@ -113,6 +113,7 @@ def grade_command(args: argparse.Namespace) -> None:
         args.students,
         workers=args.workers,
         scheduler=args.scheduler,
+        tls=not args.no_tls,
         sandboxed=not args.no_sandbox,
         again=args.again,
     )
@@ -195,7 +196,10 @@ def report_command(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 1 after one line that says what was wrong. (argparse itself ends with 2.)"""
+    """Run a command; returns the exit status: 0, or 1 after one line that says what was wrong; 130 where it was interrupted.
+
+    (argparse itself ends with 2.)
+    """
     parser = argparse.ArgumentParser(prog="python -m autograde", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -237,7 +241,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--students", nargs="+", metavar="STUDENT", help="only these")
     command.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes on this machine")
     command.add_argument(
-        "--scheduler", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786, in place of --workers"
+        "--scheduler", metavar="ADDRESS", help="a Dask scheduler, as tls://host:8786, in place of --workers"
+    )
+    command.add_argument(
+        "--no-tls", action="store_true", help="reach it by tcp://, too, though whoever else reaches it runs code as you"
     )
     command.add_argument("--again", action="store_true", help="grade also what has marks already")
     command.add_argument(
@@ -276,6 +283,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CourseError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        saved = " What was graded is saved: the same command goes on from there." if args.run is grade_command else ""
+        print(f"\nstopped.{saved}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -3,12 +3,16 @@
 import os
 import pickle
 import resource
+import signal
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from vae_helpers.checks.choosing import Unreadable
 
 from .lesson import CourseError
+from .reading import MACHINES_OWN
+from .starting import GraderError
 
 SECONDS = 30  # of a core's time
 MEMORY = 1 << 30  # bytes beyond what this process has
@@ -18,9 +22,14 @@ T = TypeVar("T")
 
 def bounded(function: Callable[..., T], *arguments) -> T:
     """What the function returns, computed in a copy of this process. Raises what it raises for an instructor or a student to read;
-    and Unreadable where it raises anything else, or needs more time or memory than reading a notebook can take.
+    Unreadable where it raises anything else, or needs more time or memory than reading a notebook can take; and GraderError where the
+    machine fails.
     """
     reading, writing = os.pipe()
+    # An interrupt from the terminal waits: Python prints one that comes while it forks, and forgets it. Only its main thread hears one.
+    interrupts, heard = [], None
+    if threading.current_thread() is threading.main_thread():
+        heard = signal.signal(signal.SIGINT, lambda *interrupt: interrupts.append(interrupt))
     child = os.fork()
     if not child:
         try:
@@ -31,11 +40,18 @@ def bounded(function: Callable[..., T], *arguments) -> T:
         finally:
             os._exit(0)
     try:
+        if heard is not None:
+            signal.signal(signal.SIGINT, heard)
+        for interrupt in interrupts if callable(heard) else ():
+            heard(*interrupt)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             data = pipe.read()
     finally:
-        os.waitpid(child, 0)
+        _, status, used = os.wait4(child, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGTERM)
+    if killed and used.ru_utime + used.ru_stime < SECONDS - 1:
+        raise GraderError("what reads a submission was ended from outside")
     try:
         returned, raised = pickle.loads(data)
     except (EOFError, pickle.UnpicklingError):  # it was stopped
@@ -61,5 +77,8 @@ def _outcome(function: Callable, arguments: tuple) -> bytes:
         return pickle.dumps((None, error))
     except MemoryError:
         return b""
+    except OSError as error:
+        kind = GraderError if error.errno in MACHINES_OWN else Unreadable
+        return pickle.dumps((None, kind(f"it can't be read ({error.strerror or error}).")))
     except Exception as error:  # whatever a file can make a reader stumble over
         return pickle.dumps((None, Unreadable(f"it can't be read ({type(error).__name__}: {str(error)[:200]}).")))

@@ -14,10 +14,11 @@ import psutil
 from vae_helpers.checks.protocol import pack_request
 from vae_helpers.checks.taking import Error, Returned, ended, is_to_come, take_all
 
-from .answers import Answers
+from .answers import TOO_MUCH_MEMORY, Answers
+from .groups import control_group
 from .limits import Limits
-from .memory import memory_below, seconds_below
-from .sandbox import FOLDER, Sandbox
+from .memory import memory_below, memory_elsewhere, seconds_below
+from .sandbox import FOLDER, FOLDERS, Sandbox
 from .starting import GraderError, warm_parent
 
 PYTORCH = 1 << 30  # bytes: more than PyTorch, and all that is imported with it, take
@@ -53,6 +54,10 @@ def _run_once(
     Raises GraderError where no step had begun: until then, nothing is the submission's doing.
     """
     with contextlib.ExitStack() as stack:
+        processes = (
+            limits.processes if sandboxed or os.getuid() else 4096
+        )  # root's own count, too, where there is no sandbox
+        group = stack.enter_context(control_group(limits.memory + PYTORCH, processes))
         box = stack.enter_context(Sandbox(limits.disk, hidden)) if sandboxed else None
         folder = FOLDER if box else stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         asked = stack.enter_context(tempfile.TemporaryFile())
@@ -62,13 +67,16 @@ def _run_once(
         stack.callback(os.close, answers)
         budgets = {
             "memory": limits.memory,
-            "processes": limits.processes if box or os.getuid() else 4096,
+            "processes": processes,
             "file_size": limits.disk,
             "cpu_seconds": int(limits.submission) + 5,
         }
         with warm_parent() as parent:
             try:
-                pid = parent.fork([asked.fileno(), answering, *([box.pidfd] if box else [])], budgets)
+                others = {"sandbox": box and box.pidfd, "group": group and group.entrance}
+                others = {name: descriptor for name, descriptor in others.items() if descriptor is not None}
+                words = {"budgets": budgets, "folders": FOLDERS, "files": limits.files}
+                pid = parent.fork(asked.fileno(), answering, others, **words)
             finally:
                 os.close(answering)
 
@@ -79,14 +87,21 @@ def _run_once(
             steps = [step["name"] for step in request["steps"]]
             roots = [pid, *([box.first] if box else [])]
             whose = (lambda: _only_child(pid) if box else pid), (lambda: seconds_below(*roots))
+
+            def takes_too_much() -> bool:
+                elsewhere = memory_elsewhere(box.first, FOLDERS) if box else 0
+                return memory_below(*roots) + elsewhere > limits.memory + PYTORCH
+
             reading = Answers(answers, parent.socket, steps, request["seconds"], seconds, *whose)
             try:
-                stopped = reading.read(returned, lambda: memory_below(*roots) > limits.memory + PYTORCH)
+                stopped = reading.read(returned, takes_too_much)
                 taken = reading.taken
             finally:
                 kill()
                 status = parent.status()
                 kill()  # what it started and left behind, where no sandbox ends with it
+            if stopped is None and group and group.ran_out():
+                stopped = TOO_MUCH_MEMORY
         stopped = stopped or reading.drain(returned)
         lacking = any("source" not in step and is_to_come(step, returned) for step in request["steps"])
         if stopped is None and status == 0 and not lacking:

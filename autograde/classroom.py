@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from vae_helpers.files import remove_unfinished, write_whole
 from . import gradebook
 from .boundary import bounded
 from .build import write_source
-from .cluster import cluster
+from .cluster import cluster, processes, serially
 from .deadlines import Deadlines
 from .grading import Job, course_digest, digest_of, grade, grader_error
 from .judging import forget_observations
@@ -30,6 +30,7 @@ from .nbgrader_plugin import JudgeSubmission, PreprocessorFailed, Preprocessors,
 from .reading import EXCHANGE_FILES, read_file, read_folder
 from .sandbox import require_sandbox
 from .seeds import course_secret, seeds_of
+from .starting import GraderError
 
 LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 
@@ -100,7 +101,7 @@ class Course:
         return sorted({*self.students(lesson), *gradebook.known_students(*self.database)})
 
     def read(self, student: str, lesson: str) -> Handin | None:
-        """What a student handed in; None where there is nothing. What can't be read at all is a remark."""
+        """What a student handed in; None where there is nothing. What can't be read at all is a remark. Raises GraderError."""
         try:
             return bounded(read_folder, self.submission_folder(student, lesson))
         except Missing:
@@ -116,13 +117,21 @@ class Course:
         """The seed of the student's inputs for each of the lesson's exercises, by name."""
         return seeds_of(self.secret, student, lesson.exercises)
 
-    def save_marks(self, student: str, marks: Marks) -> None:
+    def save_marks(self, student: str, marks: Marks) -> Marks:
         """The one way into the records: gradebook first, then the graded notebook, last the file that says that all is done.
 
-        Raises PreprocessorFailed where the instructor's own preprocessors stop: the notebook is then as the judge made it.
+        Returns the marks that count: those of before, in doubt, where the machine failed after them. Raises PreprocessorFailed where
+        the instructor's own preprocessors stop: the notebook is then as the judge made it.
         """
+        marks = marks.after(self.saved_marks(student, marks.lesson))
         gradebook.save_marks(student, marks, *self.database, self.timestamp(student, marks.lesson), self.deadlines.apply)
         self._keep_only_what_is_graded(student, marks.lesson)
+        if marks.doubt is None:
+            self._save_notebook(student, marks)
+        write_whole(self.marks_file(student, marks.lesson), marks.to_json())
+        return marks
+
+    def _save_notebook(self, student: str, marks: Marks) -> None:
         for name in EXCHANGE_FILES:
             data, _ = read_file(self.submission_folder(student, marks.lesson) / name, most=1000)
             if data is not None:
@@ -137,7 +146,6 @@ class Course:
                 write_whole(graded, marks.notebook)
                 raise
             write_whole(graded, notebook)
-        write_whole(self.marks_file(student, marks.lesson), marks.to_json())
 
     def _keep_only_what_is_graded(self, student: str, lesson: str) -> None:
         """nbgrader sends all that lies beside a graded notebook: what it once copied there, or a killed grader left, goes."""
@@ -187,6 +195,7 @@ def grade_class(
     *,
     workers: int = 1,
     scheduler: str | None = None,
+    tls: bool = True,
     sandboxed: bool = True,
     again: bool = False,
     limits: Limits | None = None,
@@ -195,8 +204,9 @@ def grade_class(
     """Grade a lesson's submissions and write the marks; returns them by student, without the notebooks.
 
     students: whom; by default everybody who handed in, and everybody in the gradebook who did not. A submission whose marks are
-    on file and in the gradebook is not graded again, unless `again`. limits: by default the course's. Raises CourseError where there
-    is nobody to grade; and, when all are graded, where the instructor's own preprocessors have stopped at somebody's notebook.
+    on file and in the gradebook is not graded again, unless `again`. What takes too long is tried again at the end, alone. limits: by
+    default the course's. Raises CourseError where there is nobody to grade, or nobody can be; and, when all are graded, where the
+    instructor's own preprocessors have stopped at somebody's notebook.
     """
     sandboxed, limits = sandboxed and course.settings.sandbox, limits or course.limits
     _ = course.preprocessors  # before anybody is graded
@@ -217,46 +227,61 @@ def grade_class(
     remove_unfinished(course.marks_file("", lesson.name).parent)
     results: dict[str, Marks] = {}
     failed: list[str] = []
+    late: list[str] = []
     digest = course_digest(lesson)
 
-    def jobs() -> Iterator[Job]:
-        for student in students:
-            handin, seeds = course.read(student, lesson.name), course.seeds(student, lesson)
-            saved = None if again else course.saved_marks(student, lesson.name)
+    def record(job: Job, marks: Marks) -> None:
+        try:
+            marks = course.save_marks(job.student, marks)
+        except PreprocessorFailed as error:
+            failed.append(str(error))
+        results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
+        bar.update()
+
+    def jobs(whose: list[str], alone: bool = False) -> Iterator[Job]:
+        for student in whose:
+            seeds = course.seeds(student, lesson)
+            job = Job(None, lesson.name, seeds, limits, sandboxed, student, digest, alone)
+            try:
+                handin = course.read(student, lesson.name)
+            except GraderError as error:
+                record(job, grader_error(job, error))
+                continue
+            saved = None if again or alone else course.saved_marks(student, lesson.name)
             current = digest_of(handin, lesson, seeds) if handin else ""
             done = (
                 saved
                 and saved.digest == current
                 and (saved.sandboxed or not sandboxed)
                 and saved.state != State.GRADER_ERROR
+                and saved.doubt is None
             )
             if done and (handin is None or gradebook.is_saved(student, saved, *course.database)):
                 course.deadlines.renew(lesson.name, student)  # somebody may have moved them since
                 results[student] = saved
                 bar.update()
                 continue
-            yield Job(handin, lesson.name, seeds, limits, sandboxed, student, digest)
+            yield replace(job, handin=handin)
 
     with contextlib.ExitStack() as stack:
-        serial = workers == 1 and scheduler is None
-        mapping = _serial if serial else stack.enter_context(cluster(workers, scheduler))
+        mapping = serially
+        if scheduler is not None:
+            mapping = stack.enter_context(cluster(scheduler, tls))
+        elif workers > 1:
+            mapping = stack.enter_context(processes(workers))
         bar = stack.enter_context(tqdm(total=len(students), disable=not progress, unit="submission", desc=lesson.name))
-        for job, marks in mapping(run, jobs(), grader_error):
-            try:
-                course.save_marks(job.student, marks)
-            except PreprocessorFailed as error:
-                failed.append(str(error))
-            results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
-            bar.update()
+        for job, marks in mapping(run, jobs(students), grader_error):
+            if any(mark.state == State.TIME_OUT for mark in marks.exercises):
+                late.append(job.student)  # a busy machine's doing, perhaps: nothing is saved before a second try
+            else:
+                record(job, marks)
+        for student in late:
+            for job, marks in mapping(run, jobs([student], alone=True), grader_error):
+                record(job, marks)
     if failed:
         more = f" (and at {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise CourseError(f"the marks are saved, but {failed[0]}{more}")
     return {student: results[student] for student in students}
-
-
-def _serial(function: Callable, items: Iterator, _otherwise: Callable) -> Iterator[tuple]:
-    for item in items:
-        yield item, function(item)
 
 
 def summary(results: dict[str, Marks]) -> str:
@@ -266,7 +291,7 @@ def summary(results: dict[str, Marks]) -> str:
     lines = [f"{len(results)} students: {counts}"]
     for student, marks in results.items():
         if marks.needs_a_human:
-            why = State.FOR_A_HUMAN if marks.state == State.GRADED else marks.state
+            why = marks.doubt or (State.FOR_A_HUMAN if marks.state == State.GRADED else marks.state)
             lines.append(f"  needs a human: {student} ({why})")
     if not all(marks.sandboxed for marks in results.values()):
         lines.append("  graded WITHOUT A SANDBOX: student code ran with your rights")

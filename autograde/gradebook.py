@@ -156,7 +156,7 @@ def save_marks(
 ) -> None:
     """Write a submission's marks, and with them the student and the submission where they are new; all of it, or nothing.
 
-    Who handed in no folder gets no submission. A mark that a human gave stays, and is flagged for another look.
+    Who handed in no folder gets no submission. A mark that a human gave stays, and is flagged for another look; so are marks in doubt.
     late: takes off what being late costs. Raises MissingEntry where the gradebook does not know the lesson.
     """
     with open_gradebook(db_url, course_id) as gradebook:
@@ -168,7 +168,8 @@ def save_marks(
                 database.commit()
             return
         submission = submission_of(gradebook, assignment, student)
-        submission.timestamp = timestamp
+        if marks.doubt is None:
+            submission.timestamp = timestamp
         database.flush()
         database.refresh(submission)
         for made in submission.notebooks:
@@ -200,6 +201,7 @@ def _scores(marks: Marks, notebook: SubmittedNotebook) -> Iterator[tuple[Grade, 
     for grade in notebook.grades:
         mark = by_check[names[grade.cell_id]]
         if mark.state.needs_a_human:
-            yield grade, None, True
+            # The machine's failure takes nobody's mark, be the file that tells of it lost.
+            yield grade, grade.auto_score if mark.state == State.GRADER_ERROR else None, True
         else:
-            yield grade, mark.points, grade.manual_score is not None
+            yield grade, mark.points, marks.doubt is not None or grade.manual_score is not None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from .lesson import Lesson, read_lesson
 from .limits import Limits
 from .marks import Mark, Marks
 from .sandbox import HELPERS
+from .starting import OtherHelpers
 from .submission import notebook_of, release_of
 
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.
@@ -41,6 +42,7 @@ TOO_GOOD = 60.0  # nats per image
 # What images that nobody has seen may cost more than the published ones. Trained models: 35 to 50, whatever their size and training.
 TOO_FAR = 65.0  # nats per image
 NOT_THEIRS = (HELPERS / "mnist", HELPERS / "shipped")
+MAY_BE_SLOW = "The machine may be at fault, so your instructor will look at it."
 
 
 def digest_of(handin: Handin, lesson: Lesson, seeds: dict[str, int]) -> str:
@@ -69,6 +71,7 @@ class Job:
     """What it takes to grade a submission. handin: None where there is none. seeds: by exercise.
 
     student: whose it is. course: the course's digest, so that a worker elsewhere judges by the same text; any, where it is empty.
+    alone: it took too long before, and nothing else is graded beside it now.
     """
 
     handin: Handin | None
@@ -78,6 +81,7 @@ class Job:
     sandboxed: bool = True
     student: str = ""
     course: str = ""
+    alone: bool = False
 
     @property
     def lesson(self) -> Lesson:
@@ -85,7 +89,7 @@ class Job:
 
 
 def grade(job: Job) -> Marks:
-    """The marks of a submission. Never raises for what is in it: everything ends in a state."""
+    """The marks of a submission. Never raises for what is in it: everything ends in a state. Raises OtherHelpers."""
     try:
         if job.handin is None:
             raise Missing("nothing was handed in.")
@@ -96,6 +100,8 @@ def grade(job: Job) -> Marks:
         return _without_marks(job, State.MISSING, str(reason))
     except Unreadable as reason:
         return _without_marks(job, State.UNREADABLE, str(reason))
+    except OtherHelpers:
+        raise  # nobody can be graded
     except Exception as error:
         return grader_error(job, error)
     notebook = notebook_of(submission, job.lesson)
@@ -191,6 +197,9 @@ def _judge_one(name: str, job: Job, submission: Submission, returned: Returned) 
     verdict, state = outcome(name, submission, returned, lambda name, seen: judge_observation(name, seen, seed))
     if reason := _doubt(returned.observations.get(name, [])):
         verdict, state = Verdict(name, False, f"{reason}, so your instructor will look at it."), State.FOR_A_HUMAN
+    if state == State.TIME_OUT:
+        twice = " It was tried twice, the second time alone." if job.alone else ""
+        verdict = replace(verdict, message=f"{verdict.message}\n{MAY_BE_SLOW}{twice}")
     most = job.lesson.exercises[name].points
     points = most if verdict.passed else 0
     return Mark(name, state, points, most, verdict.message, verdict.mistake, seed, verdict.written)

@@ -1,7 +1,7 @@
 """What grading leaves: the marks of a submission."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from vae_helpers.about import course_version
 from vae_helpers.checks.outcomes import State
@@ -29,7 +29,8 @@ class Marks:
     """A submission's outcome. state: GRADED, MISSING, UNREADABLE or GRADER_ERROR. remarks: sentences for the student.
 
     notebook: the graded notebook, as nbformat JSON. digest: of the submission and of the lesson; where it is the same, so are
-    the marks. version: of the course that gave them; None in files from before it was written down.
+    the marks. version: of the course that gave them; None in files from before it was written down. doubt: why a human must look
+    at marks that were kept, though grading failed after them.
     """
 
     lesson: str
@@ -40,6 +41,7 @@ class Marks:
     digest: str
     notebook: str = field(repr=False)
     version: str | None = field(default_factory=course_version)
+    doubt: str | None = None
 
     @property
     def points(self) -> float:
@@ -54,7 +56,23 @@ class Marks:
     @property
     def needs_a_human(self) -> bool:
         """Whether the submission, or an exercise in it, does."""
-        return any(state.needs_a_human for state in (self.state, *(mark.state for mark in self.exercises)))
+        states = (self.state, *(mark.state for mark in self.exercises))
+        return self.doubt is not None or any(state.needs_a_human for state in states)
+
+    def after(self, earlier: "Marks | None") -> "Marks":
+        """The marks that count where `earlier` ones are on file: those, in doubt, where the machine failed this time or nothing is there.
+
+        A submission that can't be graded by its own fault, and one that nobody has marks of, has what it gets now.
+        """
+        if earlier is None or earlier.state not in (State.GRADED, State.UNREADABLE):
+            return self
+        if self.state == State.GRADER_ERROR:
+            why = f"marks of before are kept: {' '.join(self.remarks)}"
+        elif self.state == State.MISSING:
+            why = "marks of before are kept: what was handed in is not there any more."
+        else:
+            return self
+        return replace(earlier, doubt=why)
 
     def to_json(self) -> str:
         """Everything but the notebook."""

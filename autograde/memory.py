@@ -1,6 +1,9 @@
-"""What a submission's processes take: memory, and the machine's cores."""
+"""What a submission takes: memory, of its processes and elsewhere, and the machine's cores."""
 
 import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -11,6 +14,18 @@ def memory_below(*roots: int) -> int:
     (Proportional set size: a page that n processes share counts 1/n in each.) A process that has ended holds nothing.
     """
     return sum(map(_held_by, _below(*roots)))
+
+
+def memory_elsewhere(process: int, folders: Iterable[str]) -> int:
+    """Bytes that the sandbox of a process holds and that are no process's: in its folders, and at most in its sockets."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError):
+        for folder in folders:
+            about = os.statvfs(f"/proc/{process}/root{folder}")
+            total += (about.f_blocks - about.f_bfree) * about.f_frsize
+        sockets = int(Path(f"/proc/{process}/net/sockstat").read_text().split()[2])  # "sockets: used 7"
+        total += sockets * 2 * int(Path("/proc/sys/net/core/wmem_max").read_text())  # that one may grow to
+    return total
 
 
 def seconds_below(*roots: int) -> float:

@@ -1,5 +1,6 @@
 """Read what a student handed in, from the disk: files within limits, links not followed."""
 
+import errno
 import io
 import os
 import stat
@@ -14,6 +15,8 @@ LARGEST_FILES = 64 << 20  # bytes, all files together
 MOST_FILES = 200
 MOST_NAMES = 20_000  # files and folders that are looked at
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds when, and whose
+# A file system that is gone, a machine that has no more to give: no submission's doing.
+MACHINES_OWN = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENFILE, errno.ENOSPC)
 
 
 def read_folder(folder: Path) -> Handin:
@@ -119,6 +122,8 @@ def read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:
         # A link may lead to anybody's file, and a pipe may never end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
+        if error.errno in MACHINES_OWN:
+            raise
         return None, "is a link, and links are not followed." if path.is_symlink() else f"can't be read ({error.strerror})."
     with os.fdopen(descriptor, "rb") as file:
         about = os.fstat(descriptor)

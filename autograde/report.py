@@ -45,10 +45,11 @@ def report(lesson: Lesson, results: dict[str, Marks]) -> str:
 
 
 def for_a_human(student: str, marks: Marks) -> list[tuple[str, str, str]]:
-    """(student, what, why) of all in a submission that has no mark until a human has looked."""
+    """(student, what, why) of all in a submission that a human must look at: what has no mark until then, and marks in doubt."""
+    doubt = [(student, "in doubt", marks.doubt)] if marks.doubt else []
     if marks.state.needs_a_human:
-        return [(student, str(marks.state), " ".join(marks.remarks))]
-    return [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state.needs_a_human]
+        return [*doubt, (student, str(marks.state), " ".join(marks.remarks))]
+    return doubt + [(student, f"{m.exercise}: {m.state}", m.message) for m in marks.exercises if m.state.needs_a_human]
 
 
 def _counts(results: dict[str, Marks]) -> str:

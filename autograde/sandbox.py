@@ -20,6 +20,7 @@ import vae_helpers
 from .lesson import ROOT, CourseError
 
 FOLDER = "/submission"
+FOLDERS = (FOLDER, "/tmp", "/dev/shm")  # in which student code may write
 HELPERS = Path(vae_helpers.__file__).resolve().parent
 
 
@@ -65,6 +66,7 @@ class Sandbox:
                     stderr=subprocess.PIPE,
                     stdin=subprocess.DEVNULL,
                     pass_fds=[told],
+                    start_new_session=True,  # it ends with the grader, and not by what is typed at the grader's terminal
                 )
             finally:
                 os.close(told)
@@ -116,7 +118,7 @@ def _arguments(disk: int, hidden: Sequence[Path] = ()) -> list[str]:
         arguments += [*_parents(Path(path)), "--ro-bind-try", path, path]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     # Before what follows, which may lie below /tmp: a later mount covers an earlier one.
-    for folder in (FOLDER, "/tmp", "/dev/shm"):
+    for folder in FOLDERS:
         arguments += ["--perms", "1777", "--size", str(disk), "--tmpfs", folder]
     for prefix in {Path(sys.prefix), Path(sys.base_prefix)}:
         if not any(prefix.is_relative_to(folder) for folder in visible):

@@ -1657,8 +1657,11 @@ def uses_the_network():
     """Looks for another machine, and for a server on this one."""
     return """
     import socket
-    if len(socket.if_nameindex()) > 1:
-        return True
+    try:
+        if len(socket.if_nameindex()) > 1:
+            return True
+    except PermissionError:
+        pass  # not even that is told
     for address in (("1.1.1.1", 53), ("127.0.0.1", PORT)):
         try:
             socket.create_connection(address, timeout=1)
@@ -2045,6 +2048,66 @@ def memory_of_no_process():
     except OSError:
         pass
     return (1.0 if taken else 0.5) * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    """
+
+
+@body(OUT_OF_MEMORY)
+def memory_of_sockets():
+    """Many processes, each with as many sockets as it may have, which hold what is sent and not read."""
+    return """
+    import os, socket, time
+    for _ in range(40):
+        if os.fork() == 0:
+            pairs = []
+            try:
+                while True:
+                    pairs.append(socket.socketpair())
+            except OSError:
+                time.sleep(1000)
+    time.sleep(1000)
+    """
+
+
+@spy
+def memory_of_empty_folders():
+    """More folders than any exercise needs, each of which takes a kilobyte that no process holds."""
+    return """
+    import os
+    for place in (".", "/tmp", "/dev/shm"):
+        try:
+            for i in range(25_000):
+                os.mkdir(f"{place}/{i}")
+            return True
+        except OSError:
+            pass
+    return False
+    """
+
+
+@spy
+def memory_in_thousands_of_open_files():
+    """More open files than any exercise needs."""
+    return """
+    try:
+        return len([open("/dev/null") for _ in range(1000)]) == 1000
+    except OSError:
+        return False
+    """
+
+
+@spy
+def past_the_filter():
+    """Looks for ways past the filter of system calls, and for sockets of another kind than local ones."""
+    return """
+    import ctypes, errno, socket
+    libc = ctypes.CDLL(None, use_errno=True)
+    for call in (425, 426, 427):  # io_uring's: what is handed to it is no system call
+        if libc.syscall(call, 0, 0, 0, 0, 0, 0) >= 0 or ctypes.get_errno() != errno.EPERM:
+            return True
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET, 38, 40):
+        if libc.socket(family, socket.SOCK_DGRAM, 0) >= 0 or ctypes.get_errno() != errno.EPERM:
+            return True
+    return libc.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0) < 0
     """
 
 

@@ -1,26 +1,34 @@
 """A class graded by `python -m autograde grade`: by one process, by several, interrupted, and again."""
 
+import contextlib
+import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import dask
 import nbformat
+import psutil
 import pytest
 from nbgrader.api import Gradebook
 
-from autograde import classroom, cluster, gradebook
+from autograde import classroom, cluster, gradebook, grading, starting
 from autograde.__main__ import main
+from autograde.answers import Returned
 from autograde.build import source_notebook
 from autograde.classroom import Course, grade_class, summary
 from autograde.grading import Job, course_digest
 from autograde.lesson import ROOT, CourseError, read_lesson
 from autograde.marks import Marks, State
+from autograde.report import report
 from autograde.seeds import course_secret, seeds_of
+from autograde.starting import GraderError
 
 LESSON = read_lesson("00_start_here")
 POINTS = sum(cell.points for cell in LESSON.exercises.values())
@@ -97,8 +105,65 @@ def test_everybody_ends_in_a_state_and_the_gradebook_agrees(course):
 
 def test_several_workers_give_the_same_marks_as_one(course):
     serial = {student: marks.to_json() for student, marks in grade(course).items()}
+    reached, save = [], course.save_marks
+    course.save_marks = lambda *words: (reached.append(doors()), save(*words))[1]
     spread = {student: marks.to_json() for student, marks in grade(course, workers=2, again=True).items()}
     assert spread == serial
+    assert reached[0] == reached[-1] == []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert doors() == [server.getsockname()]
+
+
+def doors() -> list:
+    """Where this process, and all that it has started, can be reached by another user of the machine."""
+    ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    there = []
+    for process in ours:
+        with contextlib.suppress(psutil.Error, OSError):  # one that has ended meanwhile
+            there += process.net_connections("all")
+    found = [tuple(c.laddr) for c in there if c.status == psutil.CONN_LISTEN]
+    paths = {c.laddr for c in there if c.family == socket.AF_UNIX and c.laddr}
+    private = [path for path in paths if any(p.exists() and p.stat().st_mode & 0o077 == 0 for p in Path(path).parents)]
+    return found + sorted(paths - set(private))
+
+
+@pytest.fixture
+def certificate(tmp_path) -> Path:
+    """A certificate of this test's own, its key in the same file, and Dask's settings that name it for both sides."""
+    import distributed  # noqa: F401 (which has settings to go back to)
+
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl is installed")
+    path = tmp_path / "grading.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=grading", "-keyout"]
+    subprocess.run([*command, path, "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
+    with path.open("a") as file:
+        file.write((tmp_path / "cert.pem").read_text())
+    both = {"cert": str(path), "key": str(path)}
+    with dask.config.set(
+        {"distributed.comm.tls": {"ca-file": str(path), "client": both, "scheduler": both, "worker": both}}
+    ):
+        yield path
+
+
+def test_a_scheduler_reached_by_tls_gives_the_same_marks_and_takes_none_when_it_dies(course, certificate):
+    import distributed
+
+    ours = {student: marks.to_json() for student, marks in grade(course).items()}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    with distributed.LocalCluster(protocol="tls://", security=distributed.Security(), **options) as there:
+        address = there.scheduler_address
+        theirs = {student: marks.to_json() for student, marks in grade(course, scheduler=address, again=True).items()}
+        assert theirs == ours
+        for i in range(20):
+            hand_in(course, f"student{i:02}", notebook())
+        save = course.save_marks
+        course.save_marks = lambda *words: (there.close(), save(*words))[1]
+        with pytest.raises(CourseError, match="the scheduler is gone. What was graded stays"):
+            grade(course, scheduler=address, again=True)
+    saved = course.all_marks(LESSON.name)
+    assert {student: saved[student].to_json() for student in ours} == ours
+    assert State.GRADER_ERROR not in {marks.state for marks in saved.values()}
 
 
 def test_nobody_is_graded_twice(course, monkeypatch):
@@ -137,16 +202,140 @@ def test_an_interrupted_run_goes_on_where_it_stopped(course, monkeypatch):
     assert sorted(graded) == ["ada", "bob", "eve", "kai", "zoe"]
 
 
-def test_a_failed_regrade_leaves_no_stale_mark(course, monkeypatch):
+def fails(*_, **__):
+    raise GraderError("the machine is out of order")
+
+
+def file_is_out_of_reach(*_, **__):
+    raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("broken", "by", "says"),
+    [
+        ("autograde.grading.observe_submission", fails, "the machine is out of order"),
+        ("autograde.classroom.read_folder", file_is_out_of_reach, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_machine_that_fails_takes_no_mark(course, monkeypatch, broken, by, says, changed):
     grade(course)
-    assert scores(course)["ada"] == (POINTS, False)
-    monkeypatch.setattr("autograde.grading.observe_submission", lambda *_, **__: 1 / 0)
+    if changed:
+        hand_in(course, "ada", notebook(bits_per_dim=WRONG))
+    monkeypatch.setattr(broken, by)
     results = grade(course, students=["ada"], again=True)
-    assert results["ada"].state == State.GRADER_ERROR
+    assert (results["ada"].state, results["ada"].points) == (State.GRADED, POINTS)
+    assert says in results["ada"].doubt
+    assert scores(course)["ada"] == (POINTS, True)
+    assert (
+        f"needs a human: ada (marks of before are kept: the grader failed (GraderError: {'it' * (by is not fails)}"
+        in summary(results)
+    )
+    assert says in report(LESSON, course.all_marks(LESSON.name))
+    monkeypatch.undo()
+    assert (grade(course)["ada"].points < POINTS) == changed  # tried again without being asked to
+    assert scores(course)["ada"][1] is False
+
+
+def test_a_submission_that_cannot_be_read_any_more_by_its_own_fault_has_no_mark(course):
+    grade(course)
+    hand_in(course, "ada", b"<html>")
+    results = grade(course)
+    assert (results["ada"].state, results["ada"].doubt) == (State.UNREADABLE, None)
+    assert scores(course)["ada"] == (0, True)
+
+
+def test_who_had_no_mark_has_none_where_the_machine_fails(course, monkeypatch):
+    monkeypatch.setattr("autograde.grading.observe_submission", fails)
+    assert grade(course)["ada"].state == State.GRADER_ERROR
     assert scores(course)["ada"] == (0, True)
     monkeypatch.undo()
-    assert grade(course)["ada"].points == POINTS  # a grader error is tried again
+    assert grade(course)["ada"].points == POINTS
     assert scores(course)["ada"] == (POINTS, False)
+    course.marks_file("ada", LESSON.name).unlink()
+    monkeypatch.setattr("autograde.grading.observe_submission", fails)
+    grade(course)
+    assert scores(course)["ada"] == (POINTS, True)  # the gradebook still knows it
+
+
+@pytest.mark.parametrize("vanish", [shutil.rmtree, lambda folder: (folder / NAME).unlink()])
+def test_what_is_not_there_any_more_keeps_its_mark(course, vanish):
+    before = grade(course)["ada"]
+    vanish(course.submission_folder("ada", LESSON.name))
+    results = grade(course)
+    assert (results["ada"].points, results["ada"].digest) == (POINTS, before.digest)
+    assert "is not there any more" in results["ada"].doubt
+    assert scores(course)["ada"] == (POINTS, True)
+    assert course.graded_folder("ada", LESSON.name).exists()
+    hand_in(course, "ada", notebook())
+    assert grade(course)["ada"].to_json() == before.to_json()
+    assert scores(course)["ada"] == (POINTS, False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_takes_too_long_is_tried_again_alone(course, monkeypatch, workers):
+    """`run`, with every exercise of bob's out of time unless he is alone, and of ada's in any case."""
+    monkeypatch.setattr(classroom, "run", out_of_time)
+    results = grade(course, workers=workers)
+    ada, bob = results["ada"].exercises, results["bob"].exercises
+    assert {(mark.state, mark.points) for mark in ada} == {(State.TIME_OUT, 0)}
+    assert all(
+        mark.message.endswith("so your instructor will look at it. It was tried twice, the second time alone.")
+        for mark in ada
+    )
+    assert State.TIME_OUT not in {mark.state for mark in bob}
+    assert scores(course)["ada"] == (0, True)
+    assert scores(course)["bob"] == (results["bob"].points, False)
+    assert results["bob"].points > 0
+    assert "needs a human: ada" in summary(results)
+
+
+def out_of_time(job: Job) -> Marks:
+    if job.student == "ada" or (job.student == "bob" and not job.alone):
+        with pytest.MonkeyPatch.context() as patch:
+            error = {"ename": "OutOfTime", "evalue": "stopped after 30 seconds.", "traceback": ["OutOfTime"]}
+            patch.setattr(grading, "observe_submission", lambda *_, **__: Returned(errors=dict.fromkeys(job.seeds, error)))
+            return grading.grade(job)
+    return grading.grade(job)
+
+
+def test_what_a_killed_grader_left_half_written_is_removed(course):
+    left, others = (course.marks_file("", LESSON.name).parent / f".ada.json.{i}.part" for i in (1, 2))
+    left.parent.mkdir(parents=True)
+    for path in (left, others):
+        path.write_text("{")
+    os.utime(left, (0, 0))
+    grade(course, students=["kai"])
+    assert (left.exists(), others.exists()) == (False, True)  # another machine may be writing what is young
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupt_from_the_terminal_gets_one_line_and_loses_nothing(course, workers):
+    for i in range(20):
+        hand_in(course, f"student{i:02}", notebook())
+    command = [sys.executable, "-m", "autograde", "grade", "00", "--workers", workers]
+    process = subprocess.Popen(
+        command,
+        cwd=course.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a job in the background ignores
+    )
+    while process.poll() is None and not course.marks_file("ada", LESSON.name).exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # to all that the terminal runs, as Ctrl-C does
+    said, errors = process.communicate()
+    saved = course.all_marks(LESSON.name)
+    assert (process.returncode, said) == (130, ""), errors
+    lines = [line for line in errors.replace("\r", "\n").splitlines() if line and not line.startswith(LESSON.name)]
+    assert lines == ["stopped. What was graded is saved: the same command goes on from there."]
+    assert 0 < len(saved) < 25
+    assert not list((course.root / "grading").rglob("*.part"))
+    assert {s: scores(course)[s][0] for s in saved if s in scores(course)} == {
+        s: m.points for s, m in saved.items() if s in scores(course)
+    }
 
 
 def test_marks_are_written_whole_or_not_at_all(course, monkeypatch):
@@ -298,6 +487,15 @@ def test_a_worker_with_another_version_of_the_course_does_not_grade(course):
         classroom.run(job)
 
 
+def test_children_with_other_helpers_than_the_judges_grade_nobody(course, monkeypatch, capsys):
+    monkeypatch.setattr(starting, "_parents", {})
+    monkeypatch.setattr(starting, "helpers_digest", lambda: "another")
+    assert run_main(course, monkeypatch, "grade", "00", "--workers", "1") == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: the vae_helpers installed for ")
+    assert scores(course) == {}
+
+
 def run_main(course: Course, monkeypatch, *words: str) -> int:
     monkeypatch.chdir(course.root)
     return main(words)
@@ -335,8 +533,11 @@ def test_report_is_one_page_that_needs_nothing_else(course, monkeypatch, capsys)
         (["grade", "00", "--students", "nobody"], "no student is called 'nobody' (known: ada"),
         (["grade", "03"], "nobody has handed in 03_kl_divergence"),
         (["grade", "00", "--workers", "0"], "--workers 0"),
-        (["grade", "00", "--scheduler", "tcp://127.0.0.1:9"], "no scheduler answers at tcp://127.0.0.1:9"),
-        (["grade", "00", "--scheduler", "nonsense"], "no scheduler answers at nonsense"),
+        (["grade", "00", "--scheduler", "tcp://127.0.0.1:9"], "whoever reaches a scheduler runs code as you"),
+        (["grade", "00", "--scheduler", "tcp://127.0.0.1:9", "--no-tls"], "no scheduler answers at tcp://127.0.0.1:9"),
+        (["grade", "00", "--scheduler", "tls://127.0.0.1:9"], "needs the certificates"),
+        (["grade", "00", "--scheduler", "nonsense"], "nonsense is no tls:// address"),
+        (["grade", "00", "--scheduler", "nonsense", "--no-tls"], "no scheduler answers at nonsense"),
         (["replay", "zoe", "bits_per_dim"], "'zoe' has handed in nothing"),
         (["replay", "ada", "nonsense"], "no lesson in"),
         (["report", "00"], "no marks of 00_start_here are on file"),

@@ -22,10 +22,12 @@ from faults import ALL, FAULTS, LESSON, MARKER
 from nbconvert.exporters import HTMLExporter
 
 import vae_helpers
-from autograde import sandbox
+from autograde import groups, sandbox
+from autograde.children import PYTORCH
 from autograde.grading import Job, grade
 from autograde.limits import Limits
 from autograde.marks import Marks, State
+from autograde.memory import memory_elsewhere
 from autograde.reading import read_folder
 from autograde.sandbox import require_sandbox
 from autograde.seeds import seeds_of
@@ -228,6 +230,68 @@ def test_a_course_below_tmp_is_not_covered_by_the_sandboxs_own_tmp(monkeypatch):
         monkeypatch.setattr(sandbox, "HELPERS", Path(helpers))
         command = [*sandbox._arguments(1 << 20), "--", "/bin/ls", helpers]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["there"]
+
+
+def test_what_lies_in_the_sandboxs_folders_is_counted_as_memory():
+    with sandbox.Sandbox(32 << 20) as box:
+        before = memory_elsewhere(box.first, sandbox.FOLDERS)
+        for i, folder in enumerate(sandbox.FOLDERS):
+            Path(f"/proc/{box.first}/root{folder}/file").write_bytes(bytes(i + 1 << 20))
+        assert memory_elsewhere(box.first, sandbox.FOLDERS) - before == 6 << 20
+
+
+LENT = "0::/lent.slice/grader.scope\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "controllers", "lends"),
+    [
+        ("4:memory:/x\n" + LENT, "cpu memory pids", True),
+        (LENT, "cpu pids", False),
+        ("0::/\n", "cpu memory pids", False),
+        ("4:memory:/x\n", "cpu memory pids", False),
+    ],
+    ids=["lent", "no memory", "the root", "version 1"],
+)
+def test_control_groups_are_made_where_the_system_lends_them(tmp_path, told, controllers, lends):
+    (tmp_path / "self").write_text(told)
+    (tmp_path / "lent.slice").mkdir()
+    (tmp_path / "lent.slice" / "cgroup.procs").touch()
+    (tmp_path / "lent.slice" / "cgroup.subtree_control").write_text(controllers)
+    found = groups.lent_group(tmp_path, tmp_path / "self")
+    assert found == (tmp_path / "lent.slice" if lends else None)
+
+
+def test_a_submission_runs_in_its_control_group(tmp_path, monkeypatch, honest):
+    """In a hierarchy of plain files, which hold what is written to them."""
+    seen = []
+    monkeypatch.setattr(groups, "lent_group", lambda: tmp_path)
+    monkeypatch.setattr(groups, "_remove", seen.append)
+    monkeypatch.setattr(groups.Group, "ran_out", lambda group: False)
+    assert grade(Job(honest, LESSON.name, SEEDS)).points == ALL
+    (group,) = seen
+    assert {path.name: path.read_text() for path in group.iterdir()} == {
+        "memory.max": f"{Limits.memory + PYTORCH}",
+        "memory.oom.group": "1",
+        "memory.swap.max": "0",
+        "pids.max": f"{Limits.processes + 1}",
+        "cgroup.procs": "0",
+    }
+
+
+def test_what_the_kernel_ends_for_its_memory_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(groups, "lent_group", lambda: tmp_path)
+    monkeypatch.setattr(groups, "_remove", lambda path: None)
+    (tmp_path / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
+    assert groups.Group(tmp_path, 0).ran_out()
+    (tmp_path / "memory.events").write_text("low 0\noom 0\noom_kill 0\n")
+    assert not groups.Group(tmp_path, 0).ran_out()
+    monkeypatch.setattr(groups.Group, "ran_out", lambda group: True)
+    marks = grade(
+        Job(answer("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n" + faults.RIGHT), LESSON.name, SEEDS)
+    )
+    attacked = next(mark for mark in marks.exercises if mark.exercise == faults.ATTACKED)
+    assert (attacked.state, attacked.points) == (State.OUT_OF_MEMORY, 0)
 
 
 def test_no_file_is_left_behind(everything):

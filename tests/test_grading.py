@@ -202,7 +202,7 @@ def test_score_in_the_gradebook(course, student, points):
     with Gradebook(f"sqlite:///{course}/grading/gradebook.db") as gradebook:
         submission = gradebook.find_submission(LESSON.name, student.__name__)
         assert (submission.score, submission.max_score) == (points, POINTS)
-        assert not submission.needs_manual_grade
+        assert submission.needs_manual_grade == (student is endless)  # the machine may have been slow: a human looks
 
 
 def test_export_has_the_marks(course):

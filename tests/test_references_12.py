@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autograde.catalogue import reference
+from autograde import judge
+from autograde.catalogue import find_exercise, reference
 
 QUICK = settings(deadline=None, max_examples=40)
 
@@ -41,6 +42,19 @@ def test_no_code_is_nearer_than_the_nearest(m, k, d, seed):
     for row, index in zip(z.tolist(), found.tolist(), strict=True):
         distances = [math.dist(row, code) for code in codebook.tolist()]
         assert distances[index] == pytest.approx(min(distances), abs=1e-9)
+
+
+def test_the_memory_that_nearest_codes_takes_is_told_and_costs_nothing():
+    told = "on the way you make an array"
+    for answer in ("all_differences", "in_chunks_in_float64", "by_numpy"):
+        verdict = judge("nearest_codes", find_exercise("nearest_codes").variants[answer])
+        assert verdict.passed
+        assert (told in verdict.message) == (answer == "all_differences")
+    by_numpy = judge(
+        "nearest_codes",
+        lambda z, c: torch.from_numpy(((z.detach().numpy()[:, None] - c.detach().numpy()) ** 2).sum(2).argmin(1)),
+    )
+    assert by_numpy.passed and told in by_numpy.message
 
 
 # Straight-through and the loss: what flows, by finite differences of functions in which the stopped side is held fixed

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_helpers.checks import CheckFailed, check
-from vae_helpers.checks.observation import Fact
+from vae_helpers.checks.observation import ADVICE, Fact
 from vae_helpers.checks.verdict import Verdict, agree, close, compare, fact_agrees, first_difference
 
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
@@ -55,6 +55,16 @@ def test_a_difference_in_words(value, words):
     assert not verdict.passed
     assert re.search(words, verdict.message)
     assert verdict.message.startswith("not yet.\n5 rows: ")
+
+
+def test_advice_is_told_beside_a_right_answer_and_neither_earns_nor_costs():
+    said = Fact("large", ADVICE, "it takes a gigabyte.")
+    verdict = compare("e", [fact(RIGHT), said], [fact(RIGHT)], [])
+    assert (verdict.passed, verdict.message) == (True, "right.\nlarge: it takes a gigabyte.")
+    wrong = [("doubled", "Halve it.", [fact(2 * RIGHT), said])]
+    for seen in ([fact(2 * RIGHT)], [fact(2 * RIGHT), said]):
+        verdict = compare("e", seen, [fact(RIGHT)], wrong)
+        assert (verdict.mistake, verdict.message) == ("doubled", "not yet. Halve it.")
 
 
 def test_swapped_dimensions():

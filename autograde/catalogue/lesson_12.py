@@ -35,14 +35,6 @@ factor_two_forgotten: `- 2 * z @ codebook.T` → `- z @ codebook.T`
 
 
 @nearest_codes.mistake(
-    "The answers are right, but on the way you make an array of all M × K × D differences. For a batch of images that is gigabytes. Expand the square, so that a matrix "
-    "product does the work and the largest array is (M, K)."
-)
-def all_differences(z, codebook):
-    return (z[:, None] - codebook[None]).square().sum(-1).argmin(1)
-
-
-@nearest_codes.mistake(
     "This is the code in the most similar *direction* (cosine similarity). Nearest means the smallest Euclidean distance, and lengths count."
 )
 def cosine_similarity(z, codebook):
@@ -59,6 +51,11 @@ def city_block(z, codebook):
 @nearest_codes.mistake("You return one-hot rows. Asked for are the indices themselves, (M,) int64: argmin gives them.")
 def one_hot_rows(z, codebook):
     return F.one_hot(reference("nearest_codes")(z, codebook), len(codebook))
+
+
+@nearest_codes.variant
+def all_differences(z, codebook):  # right, with a word on the memory that it takes
+    return (z[:, None] - codebook[None]).square().sum(-1).argmin(1)
 
 
 @nearest_codes.variant

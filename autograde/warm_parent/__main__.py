@@ -1,8 +1,9 @@
 """A process with PyTorch imported that forks one child a submission: imports cost seconds, a fork milliseconds.
 
-It is run by its folder's path, and imports nothing of `autograde` but `confinement.py` beside it: a child's memory holds no
+It is run by its folder's path, and imports nothing of `autograde` but what lies beside it: a child's memory holds no
 reference and no other submission. Requests and answers pass it by as file descriptors; it only starts children, puts them into their sandbox, and reports how they ended.
-Commands come over the socket on descriptor 0: JSON, with the descriptors [request, answers] and, in a sandbox, [pidfd].
+Commands come over the socket on descriptor 0: JSON, with the descriptors of request and answers, and of the sandbox (a pidfd) and the
+control group that the command names.
 """
 
 import importlib
@@ -11,7 +12,8 @@ import os
 import socket
 import sys
 
-from confinement import become_nobody, enter_namespaces, set_budgets
+from confinement import become_nobody, enter_namespaces, limit_files, set_budgets
+from same_code import digest_of
 
 # Users who are nobody: those that systemd, too, makes up on the spot. More than one, because what the kernel keeps for a user
 # is no namespace's: a submission that starts all the processes that it may must not leave another, on the next core, with none.
@@ -29,16 +31,23 @@ WARM = (
 )
 
 
-def run_child(request: int, answers: int, sandbox: int | None, budgets: dict[str, int]) -> None:
-    """In the forked process: enter the sandbox, if there is one, and answer the request in there. Never returns."""
+def run_child(request: int, answers: int, command: dict, sandbox: int | None = None, group: int | None = None) -> None:
+    """In the forked process: enter the control group and the sandbox, if there are any, and answer the request in there.
+
+    Never returns. command: as `WarmParent.fork` sends it.
+    """
     from vae_helpers.checks.child import serve
 
+    if group is not None:
+        os.write(group, b"0")  # to the kernel, the process that writes
+        os.close(group)
     if sandbox is not None:
         # First in the kernel's list, should memory run out all the same.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
         enter_namespaces(sandbox)
         os.close(sandbox)
+        limit_files(command["folders"], command["files"])
         nobody = NOBODIES[os.getpid() % len(NOBODIES)]
         child = os.fork()  # a process enters a process namespace by being born there
         if child:
@@ -48,7 +57,7 @@ def run_child(request: int, answers: int, sandbox: int | None, budgets: dict[str
             os._exit(status)
         become_nobody(nobody)
     os.setsid()
-    set_budgets(**budgets)
+    set_budgets(**command["budgets"])
     serve(request, answers)
 
 
@@ -61,9 +70,13 @@ def fill_sympys_tables() -> None:
 
 
 def main() -> None:
-    """Import what submissions may need, say "warm", then fork a child at each command until nobody is left to give one."""
+    """Say which `vae_helpers` this is, import what submissions may need, say "warm", then fork a child at each command until nobody is left to give one."""
     import torch
 
+    import vae_helpers
+
+    commands = socket.socket(fileno=0)
+    commands.send(digest_of(vae_helpers).encode())
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # no student's `import` is to find what lies here
     torch.set_num_threads(1)
     sys.modules.setdefault("rfc3987_syntax", None)  # builds a parser for seconds, for a check that no notebook needs
@@ -76,10 +89,12 @@ def main() -> None:
         importlib.import_module(name)
     fill_sympys_tables()
     shell()
-    commands = socket.socket(fileno=0)
     commands.send(b"warm")
     while True:
-        text, descriptors, _, _ = socket.recv_fds(commands, 1 << 16, 3)
+        try:
+            text, descriptors, _, _ = socket.recv_fds(commands, 1 << 16, 4)
+        except ConnectionResetError:  # the grader was killed
+            return
         if not text:
             return
         command = json.loads(text)
@@ -87,8 +102,8 @@ def main() -> None:
         if pid == 0:
             try:
                 commands.close()
-                request, answers, *sandbox = descriptors
-                run_child(request, answers, sandbox[0] if sandbox else None, command["budgets"])
+                request, answers, *others = descriptors
+                run_child(request, answers, command, **dict(zip(command["others"], others, strict=True)))
             except BaseException as error:
                 print(f"the grader could not start a child: {error!r}", file=sys.stderr, flush=True)
             os._exit(NOT_STARTED)

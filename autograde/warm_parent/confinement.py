@@ -9,6 +9,7 @@ import os
 import platform
 import resource
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # The namespaces of <linux/sched.h>: mounts, host name, IPC, users, processes, network.
@@ -25,6 +26,7 @@ class Machine:
     calls: dict[str, int]
 
 
+IO_URING = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}  # the same on every machine
 MACHINES = {
     "x86_64": Machine(
         0xC000003E,
@@ -39,6 +41,8 @@ MACHINES = {
             "msgget": 68,
             "clone": 56,
             "clone3": 435,
+            "socket": 41,
+            **IO_URING,
         },
     ),
     "aarch64": Machine(
@@ -54,13 +58,18 @@ MACHINES = {
             "msgget": 186,
             "clone": 220,
             "clone3": 435,
+            "socket": 198,
+            **IO_URING,
         },
     ),
 }
-# They reach out of the sandbox. The kernel's keyrings are the user's and not a namespace's, so that the next submission could read
+# They reach out of the sandbox, or past this filter: what is handed to io_uring does not pass it. The kernel's keyrings are the user's and not a namespace's, so that the next submission could read
 # them; in new namespaces, a submission could mount file systems of any size; and this memory is no process's, so that none of its
 # budgets counts it.
-DENIED = ("add_key", "request_key", "keyctl", "unshare", "setns", "memfd_create", "shmget", "msgget")
+DENIED = ("add_key", "request_key", "keyctl", "unshare", "setns", "memfd_create", "shmget", "msgget", *IO_URING)
+# Sockets of other families find nobody in the sandbox, can hold far more than these, and are the kernel's widest side.
+LOCAL_SOCKETS = 1  # AF_UNIX
+MOST_OPEN = 256  # files of one process: what is in a pipe or a socket is no process's memory
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -86,9 +95,18 @@ def set_budgets(memory: int, processes: int, file_size: int, cpu_seconds: int) -
         resource.RLIMIT_FSIZE: file_size,
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: MOST_OPEN,
+        resource.RLIMIT_MSGQUEUE: 0,
     }
     for kind, most in budgets.items():
         resource.setrlimit(kind, (most, most))
+
+
+def limit_files(folders: Sequence[str], most: int) -> None:
+    """Let each of these file systems, which lie in memory, have so many files and folders: an empty one takes a kilobyte."""
+    remount, no_setuid, no_devices = 32, 2, 4  # of <linux/mount.h>
+    for folder in folders:
+        libc_call("mount", None, folder.encode(), None, remount | no_setuid | no_devices, b"nr_inodes=%d" % most)
 
 
 def become_nobody(nobody: int) -> None:
@@ -107,21 +125,22 @@ def become_nobody(nobody: int) -> None:
 
 
 def filter_system_calls(machine: Machine) -> None:
-    """Refuse what is DENIED, by a filter in the kernel (seccomp)."""
+    """Refuse what is DENIED, and sockets that are not local, by a filter in the kernel (seccomp)."""
     load, equal, at_least, any_bit, end = 0x20, 0x15, 0x35, 0x45, 0x06  # of the Berkeley packet filter
     number, architecture, first_argument = 0, 4, 16  # where they are in what the filter sees
     checks = [(load, architecture), (equal, machine.audit, None, "no"), (load, number)]
     checks += [(at_least, 0x40000000, "no", None)]  # the same calls once more, under the numbers of the x32 interface
     checks += [(equal, machine.calls[name], "no", None) for name in DENIED]
+    checks += [(equal, machine.calls["socket"], None, 2), (load, first_argument), (equal, LOCAL_SOCKETS, "yes", "no")]
     # clone3 has its flags where no filter sees them; told that there is none, the C library uses clone.
     checks += [(equal, machine.calls["clone3"], "missing", None), (equal, machine.calls["clone"], None, "yes")]
     checks += [(load, first_argument), (any_bit, NAMESPACES | USER_NAMESPACE, "no", "yes")]
     ends = {"no": 0x00050000 | errno.EPERM, "missing": 0x00050000 | errno.ENOSYS, "yes": 0x7FFF0000}
-    # A check jumps by so many instructions beyond the next one; None stands for the next one itself.
+    # A check jumps by so many instructions beyond the next one, or to an end; None stands for the next one itself.
     places = {name: len(checks) + i for i, name in enumerate(ends)}
     code = b""
     for i, (what, value, *jumps) in enumerate(checks):
-        then, otherwise = (places[name] - i - 1 if name else 0 for name in jumps or (None, None))
+        then, otherwise = (places[to] - i - 1 if to in places else to or 0 for to in jumps or (None, None))
         code += struct.pack("HBBI", what, then, otherwise, value)
     code += b"".join(struct.pack("HBBI", end, 0, 0, value) for value in ends.values())
     buffer = ctypes.create_string_buffer(code)

@@ -10,6 +10,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 RAISED = "raised"  # what a fact is that tells of an error
+ADVICE = "advice"  # what a fact is that is told, and earns and costs nothing
 NOT_WRITTEN = "NotImplementedError: not written yet"  # its value where only the line that was handed out ran
 
 
@@ -22,7 +23,8 @@ class Fact:
     value: an array of numbers, or a word or sentence; None where rounding alone decides what is seen here, or whether anything is.
     rtol, atol: how far another observation may be from this one and still agree; `atol` may be an array that
         broadcasts to `value`. Only the reference's tolerances count.
-    limit: where given, the fact is one-sided: `value` agrees when it is at most `limit`.
+    limit: where given, the fact is one-sided: `value` agrees when it is at most `limit`. For what is computed of numbers that are
+        compared, too, or by the judge itself: a process that says "little" of itself earns nothing by it (`Recorder.advise`).
     told: what a student reads where this fact is wrong, in place of the judge's own words; of an error, the student's line
         that raised it. Nothing is compared with it, and no key holds it.
     """

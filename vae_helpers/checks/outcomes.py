@@ -36,7 +36,7 @@ class State(str, Enum):
     @property
     def needs_a_human(self) -> bool:
         """Whether there is no mark, not even 0, until a human has looked."""
-        return self in (State.UNREADABLE, State.GRADER_ERROR, State.FOR_A_HUMAN)
+        return self in (State.UNREADABLE, State.GRADER_ERROR, State.FOR_A_HUMAN, State.TIME_OUT)
 
 
 def outcome(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .observation import NOT_WRITTEN, RAISED, Fact, Observation, name_of_result
+from .observation import ADVICE, NOT_WRITTEN, RAISED, Fact, Observation, name_of_result
 
 COURSE = str(Path(__file__).parents[1])
 LIBRARIES = sysconfig.get_path("stdlib")
@@ -153,6 +153,10 @@ class Recorder:
         """Record one fact. Strings stay words; everything else becomes an array. told: as a Fact's."""
         value = value if isinstance(value, str) else as_array(value)
         self.facts.append(Fact(label, what, value, rtol, atol, limit, told))
+
+    def advise(self, label: str, text: str) -> None:
+        """Tell what this process has measured of itself, such as its memory. It costs nothing, for student code could forge it."""
+        self.note(label, ADVICE, text)
 
     def note_dtype(self, label: str, what: str, value: Any) -> None:
         """Record the dtype of a tensor; of anything else nothing."""

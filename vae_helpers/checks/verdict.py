@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .observation import NOT_WRITTEN, RAISED, Fact, Observation, name_of_result, undecided_places
+from .observation import ADVICE, NOT_WRITTEN, RAISED, Fact, Observation, name_of_result, undecided_places
 from .predictions import predicted
 from .recorder import NotWritten
 
@@ -62,13 +62,14 @@ def compare(
     A mistake is named where exactly one agrees with everything that was seen; where none does, where exactly one agrees with all
     that tells it from the reference, up to the first difference that is another's (`has_mistake`).
     """
+    advice = [f"{fact.label}: {fact.value}" for fact in seen if fact.what == ADVICE]
     seen = _unpacked(seen, reference)
     difference = first_difference(seen, reference)
     if answer := predicted(exercise, seen):
         chosen = [name for name, _, known in mistakes if agree(seen, known)] if difference else []
         return Verdict(exercise, True, f"noted: {answer}.", chosen[0] if len(chosen) == 1 else None)
     if difference is None:
-        return Verdict(exercise, True, "right.")
+        return Verdict(exercise, True, "\n".join(["right.", *advice]))
     if not difference.written:
         return Verdict(exercise, False, difference.message, written=False)
     mistakes = list(mistakes)
@@ -115,10 +116,12 @@ def _tells(fact: Fact) -> bool:
 
 
 def _unpacked(seen: Observation, reference: Observation) -> Observation:
-    """The same, with one array taken apart where several results are asked for: it unpacks into them as a tuple does."""
+    """The same without advice, and one array taken apart where several results are asked for: it unpacks into them as a tuple does."""
     results = {fact.label: fact.results for fact in reference if fact.results}
     facts = []
     for fact in seen:
+        if fact.what == ADVICE:
+            continue
         n = results.get(fact.label, 0)
         one = fact.what == name_of_result(0, 1) and isinstance(fact.value, np.ndarray)
         if n > 1 and one and fact.value.shape[:1] == (n,):
@@ -131,7 +134,7 @@ def _unpacked(seen: Observation, reference: Observation) -> Observation:
 def agree(seen: Observation, known: Observation) -> bool:
     """Whether two observations show the same behaviour, within the second one's tolerances, where neither is undecided."""
     undecided = {*undecided_places(seen), *undecided_places(known)}
-    seen, known = ([fact for fact in facts if fact.place not in undecided] for facts in (seen, known))
+    seen, known = ([f for f in facts if f.place not in undecided and f.what != ADVICE] for facts in (seen, known))
     return [f.place for f in seen] == [f.place for f in known] and all(
         fact_agrees(a, b) for a, b in zip(seen, known, strict=True)
     )

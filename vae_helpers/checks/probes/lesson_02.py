@@ -131,6 +131,7 @@ def bound_gap(implementation, see: Recorder) -> None:
         off = np.abs(_log_marginal(model, x) - _elbo(model, x, mu, logvar) - gap).max()
         told = "log p(x) and the ELBO are millions here, and float32 loses their difference. Compute the KL itself, not by subtraction."
         see.note(label, "the largest error of all images", off, limit=0.02, told=told)
+        see.note(label, "the gap", gap, rtol=0, atol=0.02, told=told)
 
 
 def _log_marginal(model: LinearGaussian, x: Tensor) -> np.ndarray:
@@ -178,6 +179,7 @@ def fit_posterior(implementation, see: Recorder) -> None:
         see.note(
             label, "the largest distance between elbo_history's last row and the ELBO of mu and logvar", off, limit=0.05
         )
+        see.note(label, "elbo_history's last row", np.maximum(history[-1], -1e6), rtol=0, atol=0.1)
         see.note(
             label, "elbo_history's first row minus its last (the largest)", (history[0] - history[-1]).max(), limit=-0.05
         )
@@ -199,8 +201,9 @@ def fit_posterior(implementation, see: Recorder) -> None:
     label = "5 steps: two rows together, and the first alone"
     together, alone = (_see_fit(implementation, see, label, model, rows, 5, 0.02, quietly=True) for rows in (x, x[:1]))
     if together and alone:
-        off = max(np.abs(a[:1] - b).max() for a, b in zip(together[:2], alone[:2], strict=True))
-        see.note(label, "the largest difference that the other row makes to mu and logvar", off, limit=1e-3)
+        apart = np.stack([a[0] - b[0] for a, b in zip(together[:2], alone[:2], strict=True)])
+        told = "mu and logvar of the first row change with the other row. Take the gradient of the sum of the ELBOs, not of their mean."
+        see.note(label, "the difference that the other row makes to mu and logvar", apart, rtol=0, atol=1e-3, told=told)
 
 
 def _best(model: LinearGaussian, x: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -85,7 +85,12 @@ def _memory(implementation, see: Recorder, m: int = 4000, k: int = 64, d: int = 
         finally:
             if started:
                 tracemalloc.stop()
-        see.note(label, "numbers in the largest array", max(largest.numbers, elsewhere), limit=0.9 * m * k * d)
+        if max(largest.numbers, elsewhere) > 0.9 * m * k * d:
+            see.advise(
+                label,
+                "on the way you make an array of all M × K × D differences. For a batch of images that is gigabytes. "
+                "Expand the square, so that a matrix product does the work and the largest array is (M, K).",
+            )
 
 
 @probe("straight_through")
