@@ -94,8 +94,8 @@ def hub(tmp_path, course):
     (tmp_path / "passwd").write_text(f"jovyan:x:{os.getuid()}:{os.getgid()}::{tmp_path}:/bin/sh\n")
     ports = free_ports(4)
     values = {
-        "course": str(course.root), "exchange": str(tmp_path / "exchange"), "student": str(ROOT / "hub" / "student"),
-        "config": str(ROOT / "hub" / "jupyterhub_config.py"), "homes": f"{tmp_path}/homes/{{username}}", "proxy": [PROXY],
+        "course": str(course.root), "exchange": str(tmp_path / "exchange"), "student": str(ROOT / "autograde" / "hub" / "student"),
+        "config": str(ROOT / "autograde" / "hub" / "jupyterhub_config.py"), "homes": f"{tmp_path}/homes/{{username}}", "proxy": [PROXY],
         "token": TOKEN, "settings": str(tmp_path / "settings"),
     }  # fmt: skip
     (tmp_path / "hub" / "jupyterhub_config.py").write_text(HUB.format(ports=ports, **values))

@@ -107,7 +107,6 @@ def test_top_level_is_what_the_layout_says():
         "solutions",
         "autograde",
         "tests",
-        "hub",
         ".ci",
         ".devcontainer",
         ".github",

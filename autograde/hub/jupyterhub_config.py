@@ -43,5 +43,5 @@ if grader := os.environ.get("VAE_GRADER"):  # an account of its own; otherwise t
 # In a student's server: where the exchange is, and which course. JUPYTER_CONFIG_PATH is read beside each student's own settings.
 c.Spawner.environment = {
     "NBGRADER_EXCHANGE": EXCHANGE,
-    "JUPYTER_CONFIG_PATH": os.environ.get("VAE_STUDENT_CONFIG", os.path.join(ROOT, "hub", "student")),
+    "JUPYTER_CONFIG_PATH": os.environ.get("VAE_STUDENT_CONFIG", os.path.join(ROOT, "autograde", "hub", "student")),
 }
