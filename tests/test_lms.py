@@ -33,7 +33,7 @@ WORKSHEET = (
 )
 GRADEBOOK = (
     "Student,ID,SIS User ID,SIS Login ID,Section,00_start_here (98765),Essay (3),Assignments Current Score\n"
-    "    Points Possible,,,,,7,10,(read only)\n"
+    f"    Points Possible,,,,,{POINTS},10,(read only)\n"
     '"Lovelace, Ada",101,S1,ada,Monday,,7,70\n'
     '"O\'Hara, Bob",102,S2,bob,Monday,,8,80\n'
     '"Student, Test",103,,97f,Monday,,,\n'
@@ -314,7 +314,7 @@ def test_canvas_gets_its_own_ids_and_column_back(graded, monkeypatch, capsys):
     # First and last names apart, as Canvas exports them on request; and a mark of before stays, where there is none yet.
     (graded.root / "names.csv").write_text(
         "LastName,FirstName,ID,SIS User ID,SIS Login ID,Integration ID,Section,00_start_here (98765)\n"
-        "    Points Possible,,,,,,,7\n"
+        f"    Points Possible,,,,,,,{POINTS}\n"
         "Lovelace,Ada,101,S1,ada,,Monday,1\nNoether,Eve,105,S5,eve,,Monday,4\n"
     )
     rows, _ = marks_of(graded, monkeypatch, capsys, "--format", "canvas", "--from", "names.csv")
