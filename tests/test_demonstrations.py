@@ -1,7 +1,7 @@
 """A ✓ never breaks what follows: every lesson's demonstrations, on little data, with answers that its checks accept.
 
 Each pass over a lesson puts a correct variant of the catalogue in the place of every solution, and around it an idiom that
-students write: what comes back keeps a graph, is a view, is of another width or kind. The check refuses the idiom, with the
+students write: what comes back keeps a graph, is a view, is of another width, comes from inference_mode. The check refuses the idiom, with the
 reason, or the demonstrations take it.
 """
 
@@ -20,12 +20,13 @@ import torch
 import vae_helpers
 from autograde.catalogue import load_all
 from autograde.catalogue.recurring import of_result
-from autograde.lesson import Lesson, lesson_names, read_lesson
+from autograde.lesson import Lesson, read_lesson
 from vae_helpers.checks import CheckFailed, check
 from vae_helpers.checks.probes import OPTIONS
 
 CATALOGUE = load_all()
-IMAGES = {"train": 1500, "test": 500}
+LESSONS = ("00_start_here", "03_kl_divergence", "04_reparameterization", "11_conditional_vae")
+IMAGES = 2000  # of each split
 ROWS = 96  # that `fit` trains on: two steps
 # What takes long and shows nothing of an answer: by lesson, text of its demonstrations and what runs in its place.
 SHORTER = {
@@ -84,19 +85,10 @@ def other_width(part: Any) -> Any:
     return part.astype(widths.get(part.dtype, part.dtype)) if isinstance(part, np.ndarray) else part
 
 
-def no_tensor(part: Any) -> Any:
-    if isinstance(part, torch.Tensor):
-        return part.detach().numpy() if part.ndim else part.item()
-    return part.tolist() if isinstance(part, np.ndarray) else part
-
-
 PASSES = {
     "views": [Idiom(graph_and_view, "graph|requires_grad|gradient"), Idiom(view)],
     "other widths": [Idiom(other_width, "float64|float32|int32|double")],
-    "other kinds": [
-        Idiom(as_it_is, "inference_mode|gradient|graph|no_grad", torch.inference_mode),
-        Idiom(no_tensor, "tensor|array|Python number|gradient|numbers were expected"),
-    ],
+    "inference_mode": [Idiom(as_it_is, "inference_mode|gradient|graph|no_grad|cut off", torch.inference_mode)],
     "variants": [],
 }
 
@@ -136,7 +128,7 @@ def little(monkeypatch, tmp_path):
         return fit(model, loss, few(data), epochs=1, test=None if test is None else few(test), progress=False, **rest)
 
     def few_images(split="train", *args, **rest):
-        return tuple(part[: IMAGES[split]].clone() for part in load(split, *args, **rest))
+        return tuple(part[:IMAGES].clone() for part in load(split, *args, **rest))
 
     plt.switch_backend("Agg")
     monkeypatch.setattr(vae_helpers, "fit", short_fit)
@@ -147,7 +139,7 @@ def little(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("number, idioms", list(enumerate(PASSES.values())), ids=PASSES)
-@pytest.mark.parametrize("name", lesson_names())
+@pytest.mark.parametrize("name", LESSONS)
 def test_demonstrations_take_what_the_checks_accept(name, number, idioms, little, capsys):
     lesson = read_lesson(name)
     chosen = answers(lesson, number, idioms)

@@ -261,8 +261,6 @@ class Recorder:
 
     def _note_pitfalls(self, label: str, what: str, part: Any, given: list[torch.Tensor]) -> None:
         """What is right as a number, and stops whoever works on with it; a fact only where it is so. given: to the call."""
-        if isinstance(part, np.ndarray) and given:
-            self.note(label, f"a NumPy array as {what}", True, told=f"{what} is a NumPy array; a tensor is asked for.")
         if not isinstance(part, torch.Tensor):
             return
         if part.is_inference():
