@@ -4,7 +4,7 @@ import pytest
 
 from autograde import judge
 from autograde.catalogue import Exercise, load_all
-from autograde.judging import judge_observation, observe_mistake
+from autograde.judging import judge_observation, observe_mistake, reference_observation
 from autograde.lesson import lesson_names, read_lesson
 from vae_helpers.checks import NOTED, CheckFailed, answer_key, check, reveal
 from vae_helpers.checks.probes import OPTIONS, PROBES, choice
@@ -80,6 +80,14 @@ def test_reference_is_accepted_and_the_entry_is_complete(name, seeds):
     is_prediction = isinstance(exercise.reference, str | int | float)
     assert len(exercise.mistakes) >= (1 if is_prediction else 3)
     assert len(exercise.variants) >= (0 if is_prediction else 2)
+
+
+@pytest.mark.parametrize("name", [case for case in REFERENCES if case.values[0] not in OPTIONS])
+def test_what_is_yes_or_no_has_a_sentence_of_its_own(name):
+    facts = [
+        fact for fact in reference_observation(name, 1) if getattr(getattr(fact.value, "dtype", None), "kind", "") == "b"
+    ]
+    assert [fact.place for fact in facts if fact.value.size == 1 and not fact.told and not fact.results] == []
 
 
 @pytest.mark.parametrize("name", [case for case in REFERENCES if not case.values[0].startswith("predict_")])

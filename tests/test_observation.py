@@ -307,6 +307,8 @@ def under_inference_mode(x):
         (under_inference_mode, lambda x: x * 2, "no later gradient can pass it"),
         (lambda x: (x > 0).int(), lambda x: (x > 0).long(), "int32; whole numbers are int64"),
         (lambda x: (x, (x > 0).byte()), lambda x: (x, (x > 0).long()), "result 2 of 2 is uint8"),
+        (lambda x: x + torch.zeros(3, requires_grad=True), lambda x: x, "still has a graph attached"),
+        (lambda x: x.clone().requires_grad_(), lambda x: x, "still has a graph attached"),
     ],
 )
 def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
@@ -315,6 +317,28 @@ def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
     expected.call("a call", right, X)
     assert words in compare("e", see.facts, expected.facts).message
     assert not any(fact.told for fact in expected.facts)
+
+
+@pytest.mark.parametrize("noise", ["eps1", "gumbel"])
+def test_noise_by_another_name_is_noise(noise):
+    see = Recorder(0)
+    see.call("a call", lambda **given: torch.randn(3), **{noise: X})
+    assert see.facts[0].told.endswith("Use the noise that you are given.")
+
+
+def test_a_graph_that_was_given_is_no_pitfall():
+    linear, leaf, see = torch.nn.Linear(3, 3), torch.ones(3, requires_grad=True), Recorder(0)
+    see.call("the model's", lambda model, x: model(x), linear, X)
+    see.call("the caller's", lambda w, params: w * params["w"], X, {"w": leaf}, inputs=["w"], gradients=["w"])
+    assert not any(fact.told for fact in see.facts)
+
+
+def test_a_pitfall_is_told_where_a_fact_is_missing_because_of_it():
+    see, expected = Recorder(0), Recorder(0)
+    see.call("a call", lambda x: x.clone().requires_grad_(), X)
+    expected.call("a call", lambda x: x, X)
+    expected.note("a call", "what comes next", 1.0)
+    assert "still has a graph attached" in compare("e", see.facts, expected.facts).message
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -68,7 +68,7 @@ def test_reports_every_term_averaged_and_minimises_loss_only():
     model.requires_grad_(True)
 
     def loss(model, x, y):
-        return {"loss": squared_error(model, x, y), "seven": torch.tensor(7.0), "rows": torch.tensor(float(len(x)))}
+        return {"loss": squared_error(model, x, y), "seven": torch.tensor(7.0), "rows": len(x)}
 
     history = fit(model, loss, line_data(100), epochs=2, batch_size=10, lr=1e-3, progress=False)
     assert set(history.terms) == {"loss", "seven", "rows"}
@@ -295,6 +295,7 @@ def test_bad_data_or_epochs_get_one_line(arguments, words):
     [
         (lambda model, x, y: (model(x) - y).pow(2), "scalar"),
         (lambda model, x, y: {"kl": squared_error(model, x, y)}, "'loss'"),
+        (lambda model, x, y: squared_error(model, x, y).item(), "a float; expected a tensor"),
     ],
 )
 def test_bad_loss_gets_one_line(wrong, words):

@@ -120,7 +120,7 @@ class DigitClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, 1, 28, 28) in [0, 1] → logits (N, 10), one for each digit."""
-        return self.layers(x)
+        return self.layers(x.to(self.layers[0].weight.dtype))
 
 
 MODELS = {"explorer": ExplorerVAE, "classifier": DigitClassifier, "mlp_vae": MLPVAE}

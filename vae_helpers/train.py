@@ -119,9 +119,11 @@ def _as_terms(value: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
     terms = value if isinstance(value, dict) else {"loss": value}
     if "loss" not in terms:
         raise ValueError(f"the loss returned {sorted(terms)}; expected an entry called 'loss', the one to minimise")
+    if not isinstance(terms["loss"], Tensor):
+        raise ValueError(f"the loss is a {type(terms['loss']).__name__}; expected a tensor, whose gradient can be taken")
     if terms["loss"].ndim != 0:
         raise ValueError(f"the loss has shape {tuple(terms['loss'].shape)}; expected a scalar: take the batch mean")
-    return terms
+    return {name: torch.as_tensor(value) for name, value in terms.items()}
 
 
 def _record(history: History, running: list[dict[str, Tensor]], seen: int, bar: tqdm) -> None:

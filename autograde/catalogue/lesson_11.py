@@ -226,7 +226,7 @@ def n_classes_not_handed_on(latent_dim, n_classes=10):
 class SubmodulesInTheOtherOrder(nn.Module):
     def __init__(self, latent_dim, n_classes=10):
         super().__init__()
-        self.classes = n_classes
+        self.latent_dim, self.classes = latent_dim, n_classes
         self.dec = given("Decoder")(latent_dim + n_classes)
         self.enc = given("Encoder")(latent_dim, 1 + n_classes)
 
@@ -248,7 +248,7 @@ class WithLayersOfItsOwn(nn.Module):
 
     def __init__(self, latent_dim: int, n_classes: int = 10) -> None:
         super().__init__()
-        self.n_classes = n_classes
+        self.latent_dim, self.n_classes = latent_dim, n_classes
         self.heads, self.dense = nn.Linear(128, 2 * latent_dim), nn.Linear(1568, 128)
         self.down = nn.ModuleList([nn.Conv2d(1 + n_classes, 16, 3, 2, 1), nn.Conv2d(16, 32, 3, 2, 1)])
         self.up = nn.ModuleList([nn.ConvTranspose2d(32, 16, 3, 2, 1, 1), nn.ConvTranspose2d(16, 1, 3, 2, 1, 1)])

@@ -445,6 +445,22 @@ def same_every_time(x, generator=None):
     return (torch.rand(x.shape, generator=generator) < x).float()
 
 
+@binarize.mistake(
+    "With no generator you draw from one of your own, or from NumPy. Draw from PyTorch's global state: torch.rand or bernoulli."
+)
+def not_from_the_global_state(x, generator=None):
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    return torch.bernoulli(x, generator=generator)
+
+
+@binarize.mistake("Several images of a batch share their random numbers. Draw for the whole shape of x.")
+def noise_used_twice(x, generator=None):
+    half = torch.rand(len(x) // 2 + 1, *x.shape[1:], generator=generator)
+    return (torch.cat([half, half])[: len(x)] < x).float()
+
+
 @binarize.mistake("You reset the global random seed. Whoever calls this loses their own randomness; draw without seeding.")
 def reseeds(x, generator=None):
     if generator is None:

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from .graphs import hangs_on_its_own
 from .observation import ADVICE, NOT_WRITTEN, RAISED, Fact, Observation, name_of_result
 
 COURSE = str(Path(__file__).parents[1])
 LIBRARIES = sysconfig.get_path("stdlib")
-NOISE = {"eps", "noise", "uniforms"}  # what arguments that hold noise are called
+OWN_NOISE = "changes from call to call: it draws random numbers of its own. Use the noise that you are given."
+NOISE = {"eps", "eps1", "eps2", "noise", "uniforms", "gumbel"}  # what arguments that hold noise are called
 
 
 @contextlib.contextmanager
@@ -86,7 +88,7 @@ def _is_unwritten(error: Exception) -> bool:
     )
 
 
-def _draws() -> tuple:
+def draws() -> tuple:
     """How far the global generators of random numbers are."""
     _, numbers, position, *_ = np.random.get_state()
     return torch.get_rng_state().numpy().tobytes(), numbers.tobytes(), position
@@ -95,7 +97,7 @@ def _draws() -> tuple:
 def _told(result: Any, drawn: bool, names: Iterable[str]) -> str | None:
     """What to say where a result is wrong, and its kind or the way it was made already tells why."""
     if drawn and NOISE & set(names):
-        return "changes from call to call: it draws random numbers of its own. Use the noise that you are given."
+        return OWN_NOISE
     if drawn:
         return "changes from call to call: it draws random numbers, and nothing here is left to chance."
     if isinstance(result, torch.Tensor) and result.dtype in (torch.float16, torch.bfloat16):
@@ -119,6 +121,13 @@ def _same(value: Any, old: Any) -> bool:
     if isinstance(old, torch.Tensor):
         return isinstance(value, torch.Tensor) and torch.equal(value.detach(), old)
     return np.array_equal(value, old) if isinstance(old, np.ndarray) else value is old
+
+
+def _tensors(args: Iterable[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The tensors among arguments, and in the dicts among them."""
+    values = [*args, *kwargs.values()]
+    values += [part for value in values if isinstance(value, dict) for part in value.values()]
+    return [value for value in values if isinstance(value, torch.Tensor)]
 
 
 @dataclass
@@ -231,18 +240,20 @@ class Recorder:
 
         call_seed = zlib.crc32(f"{self.seed} {label}".encode())
         with undisturbed(call_seed) as printed, self.attempt(label, raises):
-            draws = _draws()
+            before_it = draws()
             try:
                 result = function(*passed, **kwargs)
             finally:
                 self.printed = self.printed or printed.getvalue()
             reseeded = torch.initial_seed() != call_seed
-            drawn = not reseeded and _draws() != draws
+            drawn = not reseeded and draws() != before_it
             parts = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             for i, part in enumerate(parts):
                 told = _told(part, drawn, [*names, *kwargs])
                 self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=told)
-                self._note_pitfalls(label, name_of_result(i, len(parts)), part)
+                self._note_pitfalls(
+                    label, name_of_result(i, len(parts)), part, [*leaves.values(), *_tensors(passed, kwargs)]
+                )
             after = {**dict(zip(names, passed, strict=True)), **kwargs}
             changed = [name for name, old in before.items() if not _same(after[name], old)]
             self.note(label, "inputs changed in place", ", ".join(changed) or "none")
@@ -252,13 +263,16 @@ class Recorder:
             return result
         return None
 
-    def _note_pitfalls(self, label: str, what: str, part: Any) -> None:
-        """What is right as a number, and stops whoever works on with it; a fact only where it is so."""
+    def _note_pitfalls(self, label: str, what: str, part: Any, given: list[torch.Tensor]) -> None:
+        """What is right as a number, and stops whoever works on with it; a fact only where it is so. given: to the call."""
         if not isinstance(part, torch.Tensor):
             return
         if part.is_inference():
             told = f"{what} comes from torch.inference_mode(), and no later gradient can pass it: use torch.no_grad()."
             self.note(label, f"{what} under inference_mode", True, told=told)
+        if hangs_on_its_own(part, given):
+            told = f"{what} still has a graph attached, from a tensor of your own that asks for a gradient: .detach() it."
+            self.note(label, f"a graph of its own behind {what}", True, told=told)
         if not part.is_floating_point() and part.dtype not in (torch.int64, torch.bool):
             kind = str(part.dtype).removeprefix("torch.")
             told = f"{what} is {kind}; whole numbers are int64 in this course, as those who index with them expect: .long()."

@@ -206,6 +206,12 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
         return Difference(f"{raised.label}: it raised {_error(raised)}")
     if known.what == RAISED:
         return Difference(f"{known.label}: it should raise {known.error}, and it returned something instead.")
+    pitfall = next(
+        (f for place, f in by_place.items() if f.told and not f.results and f.label == known.label and place not in places),
+        None,
+    )
+    if pitfall is not None:
+        return Difference(f"{pitfall.label}: {pitfall.told}")
     parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
         together = " Numbers that belong together go into one tensor." * (known.results == 1)

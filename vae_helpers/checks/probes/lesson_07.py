@@ -10,7 +10,7 @@ from ...evaluate import evaluate_elbo
 from ...toy import LinearVAE
 from ..draws import note_codes, note_generator, note_own_noise
 from ..modules import fill_parameters
-from ..recorder import Recorder
+from ..recorder import OWN_NOISE, Recorder, draws
 from . import choice, number, probe
 
 NEGATIVE_ELBO = "negative ELBO in nats per image"
@@ -175,13 +175,16 @@ def _training_step(exercise: str) -> None:
             before = {name: p.detach().clone() for name, p in toy.named_parameters()}
             x, eps = see.uniform(4, 1, 28, 28).round(), see.normal(4, 2)
             with see.attempt(label), torch.enable_grad():
+                before_it = draws()
                 returned = implementation(toy, optimizer, x, eps)
+                told = f"what it does to the parameters {OWN_NOISE}" if draws() != before_it else None
                 for name, parameter in toy.named_parameters():
                     change = (parameter.detach() - before[name]).flatten().double().numpy()
                     part = "encoder" if name.startswith("encoder") else "decoder"
                     what = f"change of the {part}'s {name.split('.')[-1]}"
                     # Three random projections stand for the thousands of numbers.
-                    see.note(label, what, change @ see.rng.normal(0, 1, (change.size, 3)), rtol=1e-3, atol=1e-5)
+                    projections = change @ see.rng.normal(0, 1, (change.size, 3))
+                    see.note(label, what, projections, rtol=1e-3, atol=1e-5, told=told)
                 _note_returned(see, label, returned)
 
 

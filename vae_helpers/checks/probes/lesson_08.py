@@ -128,7 +128,10 @@ def slerp(implementation, see: Recorder) -> None:
     label = "60 pairs of parallel vectors"
     seen = see.call(label, lambda: torch.stack([torch.as_tensor(implementation(*p, t)) for p in pairs]))
     if isinstance(seen, Tensor):  # which of them it is, rounding decides
-        see.note(label, "NaN between some of the pairs", bool(seen.isnan().any()))
+        told = (
+            "the points between some of the pairs are NaN: rounding takes the cosine above 1, where arccos is NaN. Clamp it."
+        )
+        see.note(label, "NaN between some of the pairs", bool(seen.isnan().any()), told=told)
 
 
 @probe("interpolate")

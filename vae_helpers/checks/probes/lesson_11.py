@@ -187,7 +187,8 @@ def cvae_loss(implementation, see: Recorder) -> None:
         error = 7 * 2**0.5 / 1500**0.5
         see.note(label, "mean of the noise that was drawn", noise.mean(0), atol=error)
         see.note(label, "spread of the noise that was drawn", noise.std(0).log(), atol=error / 2**0.5)
-        see.note(label, "two images share their noise", bool(torch.allclose(noise[0], noise[1], atol=1e-4)))
+        told = "two images of one batch share their noise: draw a row of it for each, (N, D)."
+        see.note(label, "two images share their noise", bool(torch.allclose(noise[0], noise[1], atol=1e-4)), told=told)
 
 
 class GlassCVAE(LinearConditionalVAE):
@@ -231,12 +232,15 @@ def generate_class(implementation, see: Recorder) -> None:
     label = "3,000 labels"
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, torch.arange(3000) % n_classes)).flatten(1)
-        see.note(label, "darkest pixel is below 0", bool(images.min() < 0))
-        see.note(label, "brightest pixel is above 1", bool(images.max() > 1))
+        told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
+        see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
+        see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
         z = torch.logit(images[:, :d].double())
         note_codes(see, label, z)
-        see.note(label, "two images in a row have the same z", bool(torch.equal(z[0], z[1])))
-        see.note(label, "two images of one class have the same z", bool(torch.equal(z[0], z[n_classes])))
+        told = "two images in a row are made of the same z: draw one for each label, (N, D)."
+        see.note(label, "two images in a row have the same z", bool(torch.equal(z[0], z[1])), told=told)
+        told = "two images of one class are made of the same z: draw one for each label in y, not one for each class."
+        see.note(label, "two images of one class have the same z", bool(torch.equal(z[0], z[n_classes])), told=told)
     note_generator(see, "5 labels", lambda **options: implementation(toy, y[:5], **options))
     _note_mode(see, "the model", toy, lambda: implementation(toy, y))
 
@@ -310,6 +314,8 @@ def fill_in(implementation, see: Recorder) -> None:
         found = torch.as_tensor(implementation(model, x[:3], 500))
         z = torch.logit(found[:, :, 0, 0, :d].double())  # (n, N, D)
         note_codes(see, label, z.flatten(0, 1))
-        see.note(label, "two completions of one image have the same z", bool(torch.equal(z[0, 0], z[1, 0])))
-        see.note(label, "two images have the same z", bool(torch.equal(z[0, 0], z[0, 1])))
+        told = "two completions of one image are made of the same z: draw one for each of the n, (n, N, D) in all."
+        see.note(label, "two completions of one image have the same z", bool(torch.equal(z[0, 0], z[1, 0])), told=told)
+        told = "two images are completed from the same z: draw one for each image, (n, N, D) in all."
+        see.note(label, "two images have the same z", bool(torch.equal(z[0, 0], z[0, 1])), told=told)
     note_generator(see, "2 images, n=2", lambda **options: implementation(model, x[:2], 2, **options))

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ def log_weights(implementation: Callable, see: Recorder) -> None:
     def run(label: str, vae: LinearVAE, x: Tensor, k: int, gradients: bool = False) -> None:
         eps = see.normal(k, len(x), vae.latent_dim)
         weighting = see.uniform(k, len(x), low=0.5, high=1.5)
-        result = see.call(label, implementation, vae, x, eps, **near)
+        promised = SimpleNamespace(encode=vae.encode, decode=vae.decode)
+        result = see.call(label, implementation, promised, x, eps, **near)
         if gradients and isinstance(result, Tensor) and result.shape == weighting.shape:
             note_gradients(see, label, (weighting * result).sum(), _parts(vae))
 
@@ -135,8 +137,12 @@ def binarize(implementation: Callable, see: Recorder) -> None:
             return
         see.note(label, "what is returned", f"a tensor of {drawn.dtype}")
         drawn = drawn.float().flatten(1)
-        see.note(label, "every pixel is 0 or 1", bool(((drawn == 0) | (drawn == 1)).all()))
-        see.note(label, "all copies are the same", bool((drawn == drawn[:1]).all()))
+        told = "some pixels are neither 0 nor 1: a binarized image is black and white."
+        see.note(label, "every pixel is 0 or 1", bool(((drawn == 0) | (drawn == 1)).all()), told=told)
+        told = "all copies of a grey image come out the same: every pixel of every image is drawn for itself."
+        see.note(label, "all copies are the same", bool((drawn == drawn[:1]).all()), told=told)
+        told = "two images of one batch come out the same: every pixel of every image is drawn for itself."
+        see.note(label, "two copies are the same", len(drawn.unique(dim=0)) < n, told=told)
         # 7 standard errors of a difference of two such shares, each of about 31,000 pixels; 10 of them.
         share = (drawn.mean(0) @ members / members.sum(0)).double()
         error = (0.25 / (n * members.sum(0))).sqrt().numpy()
@@ -145,17 +151,31 @@ def binarize(implementation: Callable, see: Recorder) -> None:
         spread = drawn.sum(1).double().std().clamp(min=1e-3).log()
         see.note(label, "spread of the amount of ink from copy to copy", spread, rtol=0, atol=7 * 2**0.5 / 800**0.5)
         again = implementation(given.clone()).float().flatten(1)
-        see.note(label, "a second call draws the same", bool(torch.equal(again, drawn)))
+        told = "a second call gives the same images: draw afresh in each, without a seed of your own."
+        see.note(label, "a second call draws the same", bool(torch.equal(again, drawn)), told=told)
+    label = "without a generator"
+    with undisturbed(see.seed), see.attempt(label):
+        state = torch.get_rng_state()
+        one = implementation(image.clone())
+        torch.set_rng_state(state)
+        told = "the draws don't follow PyTorch's global state: with no generator, torch.rand and its like draw from it."
+        same = bool(torch.equal(one, implementation(image.clone())))
+        see.note(label, "the draws follow PyTorch's global state", same, told=told)
     label = "with a generator"
     with undisturbed(see.seed), see.attempt(label):
         seeded = [torch.Generator().manual_seed(s) for s in (1, 1, 2)]
         one, same, other = (implementation(image.clone(), generator=generator) for generator in seeded)
-        see.note(label, "equal seeds draw equal images", bool(torch.equal(one, same)))
-        see.note(label, "other seeds draw other images", not torch.equal(one, other))
-        see.note(label, "the same generator again draws the same", bool(torch.equal(implementation(image, seeded[0]), one)))
+        told = "two generators with the same seed give different images: hand `generator` on to the draw."
+        see.note(label, "equal seeds draw equal images", bool(torch.equal(one, same)), told=told)
+        told = "generators with different seeds give the same image: hand `generator` on, and set no seed of your own."
+        see.note(label, "other seeds draw other images", not torch.equal(one, other), told=told)
+        told = "a generator that is used a second time gives the same image again: go on with it as it is, without its seed."
+        again = bool(torch.equal(implementation(image, seeded[0]), one))
+        see.note(label, "the same generator again draws the same", again, told=told)
         state = torch.get_rng_state()
         implementation(image.clone(), generator=seeded[1])
-        see.note(label, "the global random state moves", not torch.equal(state, torch.get_rng_state()))
+        told = "something is drawn from PyTorch's global state although a generator is given: hand it on to the draw."
+        see.note(label, "the global random state moves", not torch.equal(state, torch.get_rng_state()), told=told)
 
 
 @probe("doubly_reparameterized_loss")

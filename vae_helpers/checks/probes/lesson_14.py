@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from ..modules import note_gradients
@@ -76,7 +76,7 @@ class Counted:
     """A model with one parameter, a factor, that counts how often it is called."""
 
     def __init__(self, model: Callable[[Tensor, Tensor], Tensor]):
-        self.model, self.gain, self.calls = model, torch.ones(1, requires_grad=True), 0
+        self.model, self.gain, self.calls = model, nn.Parameter(torch.ones(1)), 0
 
     def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
         self.calls += 1
