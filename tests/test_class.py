@@ -139,10 +139,9 @@ def certificate(tmp_path) -> Path:
     subprocess.run([*command, path, "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
     with path.open("a") as file:
         file.write((tmp_path / "cert.pem").read_text())
-    both = {"cert": str(path), "key": str(path)}
-    with dask.config.set(
-        {"distributed.comm.tls": {"ca-file": str(path), "client": both, "scheduler": both, "worker": both}}
-    ):
+    settings = {f"{side}.{kind}": str(path) for side in ("client", "scheduler", "worker") for kind in ("cert", "key")}
+    settings["ca-file"] = str(path)
+    with dask.config.set({f"distributed.comm.tls.{name}": value for name, value in settings.items()}):
         yield path
 
 
