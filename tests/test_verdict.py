@@ -38,7 +38,7 @@ def test_equal_is_right_in_one_calm_line():
         (RIGHT + 0.5, "off in 5 of 5 places, always by the same amount"),
         (1.0 + 0 * RIGHT, r"off in 5 of 5 places; the first"),
         (RIGHT[:, None], r"shape \(5, 1\), expected \(5,\).*keepdim"),
-        (RIGHT.sum(), r"shape \(\), expected \(5,\).*sum or average over the rows"),
+        (RIGHT.sum(), r"shape \(\), expected \(5,\).*sum or average over what is to keep"),
         (np.ones((5, 5)), "sum or mean over a dimension seems to be missing"),
         (-RIGHT, "off in 5 of 5 places: the sign is the wrong way round"),
         (2 * RIGHT, "always by the same factor, 2"),

@@ -19,6 +19,8 @@ def fill_parameters(module: nn.Module, run: Callable[[nn.Module], tuple[Tensor, 
     run: calls the module and returns its results, for finding out what moves what.
     """
     parameters = list(module.parameters())
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]  # filled like the others
+    module.requires_grad_(True)
     with torch.no_grad():
         for parameter in parameters:
             # All positive and small: every ReLU is open and nothing cancels, so a zero gradient means no influence.
@@ -38,6 +40,8 @@ def fill_parameters(module: nn.Module, run: Callable[[nn.Module], tuple[Tensor, 
                 rng = np.random.default_rng([seed, zlib.crc32(f"{shape} {pattern.tolist()}".encode())])
                 std = 0.1 if parameter.ndim < 2 else (2 / parameter[0].numel()) ** 0.5
                 parameter[torch.from_numpy(chosen)] = std * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    for parameter in frozen:
+        parameter.requires_grad_(False)
 
 
 def fill_linear_vae(vae: LinearVAE, seed: int) -> LinearVAE:

@@ -200,6 +200,7 @@ class Recorder:
         rtol: float = 1e-4,
         atol: Any = 1e-5,
         raises: type[Exception] | None = None,
+        by_chance: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Call `function` and record its result (each part of a tuple), gradients, changed inputs, reseeding.
@@ -209,6 +210,7 @@ class Recorder:
         gradient_slack: how far a gradient may be off anywhere, in parts of its largest entry. Through a deep network with
             ReLUs it must be large: a unit that is 0 up to rounding switches on or off.
         raises: the class of error that a right answer raises here.
+        by_chance: whether a right answer draws random numbers here.
         Returns what the function returned, or None where it raised.
         Raises ValueError where `inputs` names more than there is, or `gradients` something else than an argument.
         """
@@ -245,8 +247,14 @@ class Recorder:
                 result = function(*passed, **kwargs)
             finally:
                 self.printed = self.printed or printed.getvalue()
+            if not torch.is_grad_enabled():
+                torch.set_grad_enabled(True)
+                told = (
+                    "it switches gradients off for good (torch.set_grad_enabled): use `with torch.no_grad():`, which ends."
+                )
+                self.note(label, "gradients are switched off", True, told=told)
             reseeded = torch.initial_seed() != call_seed
-            drawn = not reseeded and draws() != before_it
+            drawn = not by_chance and not reseeded and draws() != before_it
             parts = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             for i, part in enumerate(parts):
                 told = _told(part, drawn, [*names, *kwargs])

@@ -258,7 +258,9 @@ def _shape_hint(found: Fact, known: Fact) -> str:
     if len(got) < len(want) and got == tuple(n for n in want if n != 1):
         return " Did squeeze() take away a dimension that happens to be 1 here?"
     if got == () and want:
-        return " Did you also sum or average over the rows? Each row keeps its own number."
+        return " Did you also sum or average over what is to keep a number for each row, image or dimension?"
+    if len(got) != len(want) and np.prod(got) == np.prod(want):
+        return " The numbers are as many, in other dimensions: is a cat, a flatten or a reshape wanted?"
     if len(got) > len(want):
         return " A sum or mean over a dimension seems to be missing, or two shapes broadcast against each other."
     if sorted(got) == sorted(want):
@@ -281,10 +283,10 @@ def _number_hint(found: Fact, known: Fact) -> str:
     if np.allclose(value, -want, rtol=CERTAIN):
         return f"{places}: the sign is the wrong way round."
     if _same_summand(value, want):
-        return f"{places}, always by the same amount. Which constant term is missing, or one too many?"
+        return f"{places}, always by the same amount. Is a constant term missing, or one too many?"
     if factor := _same_factor(value, want):
         by = "by the factor" if value.size == 1 else "always by the same factor,"
-        return f"{places}, {by} {factor:.4g}. Which constant, or which mean instead of a sum?"
+        return f"{places}, {by} {factor:.4g}. Is it a constant, or a mean instead of a sum?"
     if value.size > 1:
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}."

@@ -65,6 +65,8 @@ def gaussian_kl(implementation, see: Recorder) -> None:
     see.call("at the prior itself", implementation, see.normal(3, 2, std=0), see.normal(3, 2, std=0), **names)
     see.call("very narrow q", implementation, see.normal(3, 2), see.uniform(3, 2, low=-20, high=-15), **names)
     see.call("very wide q", implementation, see.normal(3, 2, std=20), see.uniform(3, 2, low=6, high=9), **names)
+    far = torch.tensor([[-40.0, 1.0], [2.0, -33.0], [35.0, 0.5]])
+    see.call("logvar from −40 to 35", implementation, see.normal(3, 2), far, **names)
 
 
 @probe("gaussian_kl_between")
@@ -124,3 +126,7 @@ def kl_low_variance(implementation, see: Recorder) -> None:
     names |= {"rtol": 1e-3, "atol": 1.0}
     mu, logvar, eps = see.normal(3, 12, std=0.1), see.uniform(3, 12, low=2.3, high=2.8), see.normal(5, 3, 12, std=0.02)
     see.call("12 dimensions, r in the millions", implementation, mu, logvar, eps, **names)
+    # The same with log r near 30 and 40.
+    names |= {"atol": 1e8}
+    mu, logvar, eps = see.normal(2, 20, std=0.1), see.uniform(2, 20, low=3.3, high=3.8), see.normal(5, 2, 20, std=0.02)
+    see.call("20 dimensions, r with more than 12 digits", implementation, mu, logvar, eps, **names)

@@ -16,16 +16,19 @@ number("predict_lerp_length", rtol=0.03)
 
 
 class WatchedVAE(LinearVAE):
-    """Its codes double in training mode, as a layer like dropout would change them, and it notes how it is called."""
+    """A layer in it doubles the codes in training mode, as dropout would change them; it wants images, and notes how it is called."""
 
     def __init__(self, latent_dim: int):
         super().__init__(latent_dim)
         self.batches = []
+        self.layer = nn.Identity()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if x.shape[1:] != (1, 28, 28):
+            raise ValueError(f"the encoder was given images of shape {tuple(x.shape)}; a convolution wants (n, 1, 28, 28)")
         self.batches.append(len(x))
         mu, logvar = super().encode(x)
-        return (2 * mu if self.training else mu), logvar
+        return (2 * mu if self.layer.training else mu), logvar
 
 
 @probe("encode_dataset")
@@ -40,9 +43,18 @@ def encode_dataset(implementation, see: Recorder) -> None:
         if isinstance(mu, Tensor):
             see.note(label, "mu.requires_grad", str(mu.requires_grad))
             see.note(label, "the mode of the model afterwards", "training mode" if vae.training else "evaluation mode")
+            if not all(parameter.requires_grad for parameter in vae.parameters()):
+                told = (
+                    "the model is frozen afterwards (requires_grad_(False)), and can't be trained: leave it as you found it."
+                )
+                see.note(label, "parameters that no longer want gradients", True, told=told)
+                vae.requires_grad_(True)
             limit = batch_size or 1000
             most = "more than batch_size" if max(vae.batches, default=0) > limit else "at most batch_size"
             see.note(label, "the number of images that the encoder got at once", most)
+        elif mu is not None:
+            told = f"the result is a {type(mu).__name__}; the codes are wanted as a tensor."
+            see.note(label, "the kind of the result", type(mu).__name__, told=told)
 
     call("6 images, batch_size=3", 6, 3)
     call("7 images, batch_size=3", 7, 3)
@@ -68,10 +80,13 @@ def autoencoder(implementation, see: Recorder) -> None:
         see.call("ae.decode(z)", module.decode, z, inputs=["z"])
         see.call("ae(x)", module, x, inputs=["x"], gradients=["x"], gradient_slack=0.3)
         see.call("ae(x), one image", module, x[:1], inputs=["x"])
-        with torch.no_grad():
-            module.train()
-            same = torch.equal(torch.as_tensor(module(x)), torch.as_tensor(module(x)))
-            see.note("ae(x) twice, in training mode", "the second result", "the same" if same else "another one")
+        for mode in ("training", "evaluation"):
+            module.train(mode == "training")
+            with torch.no_grad():
+                first, second = module(x), module(x)
+            if isinstance(first, Tensor):
+                same = "the same" if torch.equal(first, second) else "another one"
+                see.note(f"ae(x) twice, in {mode} mode", "the second result", same)
     with see.attempt("Autoencoder(2)"):
         _make(implementation, 2, see)
 
@@ -227,7 +242,7 @@ def completeness(implementation, see: Recorder) -> None:
         return picked[torch.from_numpy(see.rng.permutation(len(picked)))]
 
     names = {"inputs": ["decoder", "z", "classifier"]}
-    for total in (12, 10, 101):
+    for total in (101, 12, 10):  # of the small ones two mistakes may have the same share
         sure = int(see.rng.integers(total // 3, total // 2))
         see.call(f"{total} codes", implementation, vae.decode, codes(sure, total - sure), classifier, **names)
     see.call("one code", implementation, vae.decode, codes(1, 0), classifier, **names)

@@ -122,7 +122,7 @@ def binarize(implementation: Callable, see: Recorder) -> None:
     members = torch.nn.functional.one_hot(tenths, 10).float()  # (784, 10)
 
     black_and_white = (see.uniform(1, 1, 28, 28) > 0.5).float()
-    see.call("an image that is black and white already", implementation, black_and_white, inputs=["x"])
+    see.call("an image that is black and white already", implementation, black_and_white, inputs=["x"], by_chance=True)
 
     label = f"{n} copies of a grey image"
     with undisturbed(zlib.crc32(f"{see.seed} {label}".encode())), see.attempt(label):
@@ -130,7 +130,7 @@ def binarize(implementation: Callable, see: Recorder) -> None:
         before, seed = given.clone(), torch.initial_seed()
         drawn = implementation(given)
         see.note(label, "the seed of the global random numbers", "kept" if torch.initial_seed() == seed else "reset")
-        see.note(label, "the images that were given", "as before" if torch.equal(given, before) else "changed in place")
+        see.note(label, "the batch that was given", "as before" if torch.equal(given, before) else "changed in place")
         if not isinstance(drawn, Tensor) or drawn.shape != given.shape:
             got = tuple(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             see.note(label, "what is returned", f"{got}, where a tensor of shape {tuple(given.shape)} was expected")
