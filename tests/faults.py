@@ -1603,7 +1603,7 @@ def reads_the_environment():
     return """
     import os
     known = {"PATH", "HOME", "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MPLCONFIGDIR", "MPLBACKEND"}
-    known |= {name for name in os.environ if name.startswith(("PYTHON", "TORCH", "KMP_", "TF_", "CUDA", "PIP_"))}
+    known |= {"VAE_NO_HAND_IN"} | {name for name in os.environ if name.startswith(("PYTHON", "TORCH", "KMP_", "TF_", "CUDA", "PIP_"))}
     return bool(set(os.environ) - known) or os.environ["HOME"] != "/tmp"
     """
 

@@ -26,6 +26,7 @@ from vae_helpers.checks.released import released
 from vae_helpers.handing_in import CannotHandIn, find_notebook, hand_in, pack, unsaved
 
 LESSON = read_lesson("03_kl_divergence")
+POINTS = sum(cell.points for cell in LESSON.exercises.values())
 NAME = f"{LESSON.name}.ipynb"
 TRAINS = read_lesson("07_convolutional_vae")
 
@@ -79,7 +80,7 @@ def test_what_would_count_is_what_counts_and_nothing_on_the_way_is_unix_only(fol
     assert list(said) == list(LESSON.exercises)
     assert "(0 of 2): not yet. You read `logvar` as log σ" in said.pop("gaussian_kl")
     assert {line[0] for line in said.values()} == {"✓"}
-    assert "18 of 20 points would count." in done.stdout
+    assert f"{POINTS - 2} of {POINTS} points would count." in done.stdout
     assert "noted: " in said["predict_narrow"]  # and nothing of which option is right
     with zipfile.ZipFile(folder / f"{LESSON.name}.zip") as packed:
         assert packed.namelist() == [NAME]
@@ -94,7 +95,7 @@ def test_what_would_count_is_what_counts_and_nothing_on_the_way_is_unix_only(fol
     assert [(student, name) for student, name, _ in result.placed] == [("Ada Lovelace", LESSON.name)]
     handed_in = read_folder(course.submission_folder("Ada Lovelace", LESSON.name))
     marks = grade(Job(handed_in, LESSON.name, dict.fromkeys(LESSON.exercises, 5), sandboxed=False))
-    assert marks.points == 18
+    assert marks.points == POINTS - 2
     assert [mark.exercise for mark in marks.exercises if not mark.points] == ["gaussian_kl"]
 
 
@@ -103,8 +104,7 @@ def test_each_way_not_to_count_has_its_line(folder, capsys):
         "kl_on_grid": "def kl_on_grid(*_):\n    raise ValueError('no idea')",
         "predict_narrow": "predict_narrow = 'z'",
         "kl_1d": "import os\nos._exit(3)",
-        "gaussian_kl": "def gaussian_kl(mu, logvar):\n    while True:\n        try:\n            while True: pass\n"
-        "        except BaseException: pass",
+        "gaussian_kl": "def gaussian_kl(mu, logvar):\n    return sum(range(10**15))",  # no signal comes between
         "kl_monte_carlo": "kl_monte_carlo = 1 / 0",
     }
     made = notebook(solved=False, **answers)
@@ -125,7 +125,7 @@ def test_each_way_not_to_count_has_its_line(folder, capsys):
         "gaussian_kl_between": "not written yet",
     }.items():
         assert words in " ".join(out[out.index(said[name]) :].split("\n")[:3]), name
-    assert "0 of 20 points would count." in out
+    assert f"0 of {POINTS} points would count." in out
     assert (folder / f"{LESSON.name}.zip").exists()
 
 

@@ -5,9 +5,9 @@ import subprocess
 import pytest
 
 from autograde import starting
-from autograde.starting import GraderError, warm_parent
+from autograde.starting import GraderError, OtherHelpers, helpers_digest, warm_parent
 
-UP = "import socket\nhere = socket.socket(fileno=0)\nhere.send(b'warm')\nhere.recv(1)\n"
+UP = f"import socket\nhere = socket.socket(fileno=0)\nhere.send(b'{helpers_digest()}')\nhere.send(b'warm')\nhere.recv(1)\n"
 
 
 @pytest.fixture
@@ -34,6 +34,13 @@ def test_one_that_does_not_come_up_is_not_started_again_to_be_killed(started):
         pass
     assert len(processes) == 1
     assert starting._parents == {}
+
+
+def test_one_with_other_helpers_is_refused(started):
+    processes = started(UP.replace(helpers_digest(), 64 * "0"))
+    with pytest.raises(OtherHelpers, match="are not those in"), warm_parent():
+        pass
+    assert processes[0].wait(60) < 0  # killed
 
 
 def test_one_is_enough_until_something_fails(started):

@@ -1,4 +1,4 @@
-"""Chromium for all tests here, in one process; of a test that fails, the window's picture stays in build/browser."""
+"""Chromium for the tests of a module, which ends with them (another test in its process may run a loop of its own); of a test that fails, the window's picture stays in build/browser."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 FAILED = Path(__file__).parents[2] / "build" / "browser"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"')
     program = shutil.which("chromium") or shutil.which("chromium-browser")
