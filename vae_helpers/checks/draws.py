@@ -48,8 +48,9 @@ def note_codes(see: Recorder, label: str, z: Tensor) -> None:
     see.note(label, "spread of the z behind the images", z.std(0).log(), atol=error / 2**0.5)
     see.note(label, "share of z within one standard deviation", (z.abs() < 1).double().mean(0), atol=error / 2)
     see.note(label, "correlation between dimensions", torch.corrcoef(z.T)[0, 1:].nan_to_num(1.0), atol=error)
-    told = "two images are made of the same z: draw a z of its own for each."
-    see.note(label, "two of the z are the same", len(z.unique(dim=0)) < len(z), told=told)
+    told = "images are made of the same z: draw a z of its own for each."
+    few = len(z.unique(dim=0)) < 0.99 * len(z)  # rounding makes one or two of some thousand numbers the same
+    see.note(label, "many of the z are the same", few, told=told)
 
 
 def note_generator(see: Recorder, name: str, draw: Callable[..., Tensor]) -> None:
