@@ -22,7 +22,7 @@ channel_kept: `dim=(1, 2, 3)` → `dim=(2, 3)`
 keepdim: `dim=(1, 2, 3)` → `dim=(1, 2, 3), keepdim=True`
     The numbers are right, and `keepdim` leaves three dimensions of size 1 behind. Leave it out.
 as_list: `.mean(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3)).tolist()`
-    You return a list of numbers. Leave out .tolist(): the tensor, of shape (N,), is what the next cells compute with.
+    You return a list of numbers, one by one or by .tolist(). Return one tensor: it, of shape (N,), is what the next cells compute with.
 black_and_white: `x.mean(` → `(x > 0.5).float().mean(`
     You make the image black and white first. A grey pixel is as much ink as its value says: average the values as they
     are.

@@ -21,7 +21,7 @@ kernel_flipped: `np.tensordot(windows, weight,` → `np.tensordot(windows, weigh
 stride_ignored: `[:, :, ::stride, ::stride]` → `[:, :]`
     The stride is not used: windows begin at every pixel. Only those at 0, s, 2s, … count.
 padding_ignored: `((0, 0), (0, 0), (padding, padding), (padding, padding))` → `((0, 0), (0, 0), (0, 0), (0, 0))`
-    The padding is not used: put `padding` zeros around the image, on all four sides.
+    The padding is not used, or not all of it: put `padding` zeros around the image, on all four sides.
 padded_on_one_side: `(padding, padding), (padding, padding))` → `(0, 2 * padding), (0, 2 * padding))`
     The size is right, but all zeros lie below and to the right of the image. Half of them belong above and to the left.
 padded_at_the_end_only: `(padding, padding), (padding, padding))` → `(0, padding), (0, padding))`
@@ -443,7 +443,7 @@ def _clipped(p, x, smallest):
 
 
 @bernoulli_log_likelihood.mistake(
-    "You clip p at 1e-7 to keep the logarithm finite. That hides how wrong a wrong pixel is: at a logit of 200 it costs 200 nats, not 16. Use x·l − softplus(l)."
+    "You clip p at 1e-7, or add that much, to keep the logarithm finite. That hides how wrong a wrong pixel is: at a logit of 200 it costs 200 nats, not 16. Use x·l − softplus(l)."
 )
 def clipped_at_1e_7(x, logits):
     return _clipped(1 / (1 + np.exp(-logits.astype(np.float64))), x, 1e-7)

@@ -63,7 +63,7 @@ bars_around_every_image: `(kl.mean() - capacity).abs()` → `(kl - capacity).abs
     You hold every single image at C nats: the bars are around each KL. Take the batch mean of the KL first, then the
     absolute value.
 no_absolute_value: `.abs()` → ``
-    The absolute value is missing. Without it the capacity is only a constant, and the loss that of a β-VAE with β = γ.
+    The absolute value is missing, or stands around too little: it is |mean KL − C|. Without it the capacity is only a constant, and the loss that of a β-VAE with β = γ.
 squared: `.abs()` → `.square()`
     You square the distance to the capacity. The paper takes its absolute value.
 only_from_above: `.abs()` → `.clamp(min=0)`
@@ -484,7 +484,7 @@ total_correlation.edited(
     "log_n_nowhere",
     f"joint = {_JOINT}  # (N,)\n    marginals = {_MARGINALS}",
     "joint = torch.logsumexp(log_q.sum(2), dim=1)\n    marginals = torch.logsumexp(log_q, dim=1).sum(1)",
-    "You add up the N densities and don't average them: − log N is missing, once in the joint density and once in each of the D marginals.",
+    "The log Ns don't come out right: every average of N densities has a − log N, the joint one and each of the D marginals, so once in the one and D times in the other.",
 )
 total_correlation.edits("""
 variance_for_deviation: `(0.5 * logvar).exp()` → `logvar.exp()`

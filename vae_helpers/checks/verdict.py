@@ -73,12 +73,27 @@ def compare(
     if not difference.written:
         return Verdict(exercise, False, difference.message, written=False)
     mistakes = list(mistakes)
-    same = [(name, hint) for name, hint, known in mistakes if agree(seen, known)]
+    same = [
+        (name, hint)
+        for name, hint, known in mistakes
+        if agree(seen, known) and _told_by_more_than_a_class(seen, known, reference)
+    ]
     same = same or [(name, hint) for name, hint, known in mistakes if has_mistake(seen, reference, known)]
     if len(same) == 1:
         name, hint = same[0]
         return Verdict(exercise, False, f"not yet. {hint}", name)
     return Verdict(exercise, False, f"not yet.\n{difference.message}")
+
+
+def _told_by_more_than_a_class(seen: Observation, known: Observation, reference: Observation) -> bool:
+    """Whether two wrong answers that agree share more than the class of what they raise: its words, or anything else."""
+    expected = {fact.place: fact for fact in reference}
+    raised = {fact.place: fact.value for fact in known if fact.what == RAISED}
+    others = (fact for fact in known if fact.what != RAISED and fact.value is not None)
+    if any(fact.place not in expected or not fact_agrees(fact, expected[fact.place]) for fact in others):
+        return True
+    unasked = (fact for fact in seen if fact.what == RAISED and fact.place not in expected)
+    return all(fact.value == raised.get(fact.place, fact.value) for fact in unasked)
 
 
 def has_mistake(seen: Observation, reference: Observation, known: Observation) -> bool:
@@ -214,10 +229,12 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
         return Difference(f"{pitfall.label}: {pitfall.told}")
     parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
-        together = " Numbers that belong together go into one tensor." * (known.results == 1)
+        together = " Is one of them too many, or do they belong into one tensor?" * (known.results == 1)
         return Difference(
             f"{known.label}: it returned {parts} value{'s' * (parts > 1)}; {known.results} expected.{together}"
         )
+    if known.what.startswith("gradient"):
+        return Difference(f"{known.label}: no gradient can be taken. Is the result a Python number, by .item() or float()?")
     return Difference(f"{known.label}: nothing to see for “{known.what}”; an earlier step of the same call went wrong.")
 
 

@@ -121,6 +121,9 @@ def bound_gap(implementation, see: Recorder) -> None:
                 see.note(label, "the largest |log p(x) − ELBO − gap| of all images", off, limit=1e-4)
     model, x = _draw(see, 4, 3, 2, 0.7)
     see.call("very narrow q", implementation, model, x, see.normal(4, 2), see.uniform(4, 2, low=-14, high=-10), inputs=NAMES)
+    model, x = _draw(see, 4, 3, 2, 30.0)
+    label = "so much noise that the prior is nearly the posterior, and q too"
+    see.call(label, implementation, model, x, see.normal(4, 2, std=0.05), see.normal(4, 2, std=0.05), inputs=NAMES)
     # A pixel of which z knows nothing: it makes log p(x) and the ELBO huge, and float32 loses what is between them.
     label = "one pixel, which z says nothing of, is far off"
     model, x = _draw(see, 4, 3, 2, 0.7)

@@ -27,6 +27,8 @@ def beta_vae_loss(implementation, see: Recorder) -> None:
         ("one image, beta = 10", 1, 10.0),
     ):
         see.call(label, implementation, see.uniform(n, low=60, high=120), see.uniform(n, low=2, high=30), beta, **names)
+    small = see.uniform(4, low=60, high=120), see.uniform(4, low=0, high=1)
+    see.call("4 images, KLs below 1", implementation, *small, 2.0, **names)
 
 
 @probe("capacity_loss")
@@ -201,3 +203,6 @@ def tcvae_loss(implementation, see: Recorder) -> None:
     ):
         recon, kl = see.uniform(n, low=60, high=120), see.uniform(n, low=5, high=30)
         see.call(label, implementation, recon, kl, see.uniform(1, low=1, high=4)[0], beta, **names)
+    recon, kl = see.uniform(3, low=60, high=120), see.uniform(3, low=5, high=30)
+    below = see.uniform(1, low=-3, high=-1)[0]
+    see.call("3 images, an estimate of the total correlation below 0", implementation, recon, kl, below, 4.0, **names)

@@ -83,6 +83,7 @@ class Counted:
         return self.gain * self.model(xt, t)
 
 
+CALLED_ONCE = "the model is called more than once, or not at all: one call takes all rows."
 LAYOUTS = [  # label, shape, t, steps
     ("5 rows, 3 dimensions", (5, 3), (2, 6, 1, 4, 3), 6),
     ("4 rows, 4 dimensions", (4, 4), (3, 1, 5, 2), 5),
@@ -120,7 +121,7 @@ def ancestral_step(implementation, see: Recorder) -> None:
     for label, shape, t, steps in LAYOUTS:
         alpha_bar, model = _schedule(see, steps), Counted(_denoiser(see, shape[-1]))
         see.call(label, implementation, model, see.normal(*shape), torch.tensor(t), alpha_bar, see.normal(*shape), **names)
-        see.note(label, "how often the model was called", model.calls, rtol=0)
+        see.note(label, "how often the model was called", model.calls, rtol=0, told=CALLED_ONCE)
     alpha_bar, model = _schedule(see, 4), _denoiser(see, 3)
     ones = torch.tensor([1, 1])
     see.call("t = 1", implementation, model, see.normal(2, 3), ones, alpha_bar, see.normal(2, 3), **names)
@@ -167,6 +168,6 @@ def noise_prediction_loss(implementation, see: Recorder) -> None:
         x0, eps = see.normal(*shape), see.normal(*shape)
         model, alpha_bar = Counted(_denoiser(see, shape[-1])), _schedule(see, steps)
         loss = see.call(label, implementation, model, x0, torch.tensor(t), eps, alpha_bar, **names)
-        see.note(label, "how often the model was called", model.calls, rtol=0)
+        see.note(label, "how often the model was called", model.calls, rtol=0, told=CALLED_ONCE)
         if isinstance(loss, Tensor):
             note_gradients(see, label, loss, {"the model's parameter": [model.gain]})
