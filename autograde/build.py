@@ -14,12 +14,13 @@ import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from vae_helpers.checks import KEYS, PUBLIC_SEED, observe
+from vae_helpers.checks.agreement import agree
 from vae_helpers.checks.observation import Fact, Observation, pack, undecided_places, unpack
 from vae_helpers.checks.probes import OPTIONS, PROBES
 from vae_helpers.checks.probes import load_all as load_probes
 from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.released import LESSONS, check_id
-from vae_helpers.checks.verdict import agree, compare
+from vae_helpers.checks.verdict import compare
 from vae_helpers.files import write_whole
 
 from .catalogue import Exercise, find_exercise

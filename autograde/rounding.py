@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae_helpers.checks import observe
+from vae_helpers.checks.agreement import fact_agrees
 from vae_helpers.checks.observation import Observation, leave_undecided
 from vae_helpers.checks.recorder import Recorder
-from vae_helpers.checks.verdict import fact_agrees
 
 # By how much results differ: up to 3 units in the last place, a little more than a processor's do.
 LAST_BITS = 2

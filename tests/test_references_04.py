@@ -16,7 +16,7 @@ from torch.distributions import Categorical, Normal, RelaxedOneHotCategorical
 from autograde import judge
 from autograde.catalogue import reference
 from vae_helpers.checks import observe
-from vae_helpers.checks.verdict import close
+from vae_helpers.checks.agreement import close
 
 reparameterize = reference("reparameterize")
 pathwise_gradient = reference("pathwise_gradient")

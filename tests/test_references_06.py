@@ -16,7 +16,7 @@ from autograde.lesson import read_lesson
 from autograde.solutions import reference_namespace
 from vae_helpers import load_mnist, load_parameters
 from vae_helpers.checks import observe
-from vae_helpers.checks.verdict import close
+from vae_helpers.checks.agreement import close
 
 init_parameters, encode, decode = (reference(name) for name in ("init_parameters", "torch_encode", "torch_decode"))
 elbo_loss, adam_step, train_step = (reference(name) for name in ("elbo_loss", "adam_step", "train_step"))

@@ -14,10 +14,10 @@ from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lesson import LessonError
 from autograde.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
 from vae_helpers.checks import KEYS
+from vae_helpers.checks.agreement import agree
 from vae_helpers.checks.observation import pack, undecided_places, unpack
 from vae_helpers.checks.probes import PROBES, probe
 from vae_helpers.checks.recorder import Recorder
-from vae_helpers.checks.verdict import agree
 
 FLOATS = st.one_of(
     arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, min_side=0), elements=st.floats(width=32)),

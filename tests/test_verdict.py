@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_helpers.checks import CheckFailed, check
+from vae_helpers.checks.agreement import agree, close, fact_agrees
+from vae_helpers.checks.differences import first_difference
 from vae_helpers.checks.observation import ADVICE, Fact
-from vae_helpers.checks.verdict import Verdict, agree, close, compare, fact_agrees, first_difference
+from vae_helpers.checks.verdict import Verdict, compare
 
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
 

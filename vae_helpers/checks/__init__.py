@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .agreement import agree
 from .observation import Observation, unpack
 from .predictions import predicted
 from .probes import load_all
 from .recorder import Recorder, undisturbed
-from .verdict import Verdict, agree, compare
+from .verdict import Verdict, compare
 
 KEYS = Path(__file__).parent / "keys"
 PUBLIC_SEED = 0

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .observation import ADVICE, NOT_WRITTEN, RAISED, Fact, Observation, name_of_result, undecided_places
+from .agreement import agree, fact_agrees
+from .differences import first_difference
+from .observation import ADVICE, RAISED, Fact, Observation, name_of_result, undecided_places
 from .predictions import predicted
-from .recorder import NotWritten
 
-# How near a sum or a factor must be to be called one: a sum of rounded numbers differs by less, and another mistake hardly ever.
-CERTAIN = 1e-4
 # What is said in ways of its own, and takes no mistake its name.
 MINOR = ("dtype of", "inputs changed in place", "resets the global random seed")
 
@@ -146,197 +145,6 @@ def _unpacked(seen: Observation, reference: Observation) -> Observation:
     return facts
 
 
-def agree(seen: Observation, known: Observation) -> bool:
-    """Whether two observations show the same behaviour, within the second one's tolerances, where neither is undecided."""
-    undecided = {*undecided_places(seen), *undecided_places(known)}
-    seen, known = ([f for f in facts if f.place not in undecided and f.what != ADVICE] for facts in (seen, known))
-    return [f.place for f in seen] == [f.place for f in known] and all(
-        fact_agrees(a, b) for a, b in zip(seen, known, strict=True)
-    )
-
-
-def fact_agrees(seen: Fact, known: Fact) -> bool:
-    """One fact against the same fact of another observation, with the tolerances of the second."""
-    if seen.what == RAISED:
-        return seen.error == known.error
-    if isinstance(seen.value, str) or isinstance(known.value, str):
-        return isinstance(seen.value, str) and isinstance(known.value, str) and seen.value == known.value
-    if known.limit is not None:
-        return seen.value.size == 1 and bool(seen.value <= known.limit) == bool(known.value <= known.limit)
-    if seen.value.shape != known.value.shape:
-        return False
-    return bool(close(seen.value, known).all())
-
-
-def close(value: np.ndarray, known: Fact) -> np.ndarray:
-    """Elementwise: within atol + rtol·|known|; infinities and NaN agree with themselves."""
-    with np.errstate(all="ignore"):
-        near = np.abs(value - known.value.astype(np.float64)) <= known.atol + known.rtol * np.abs(known.value)
-        near &= np.isfinite(known.value)  # nothing is near infinity
-        same = (value == known.value) | (np.isnan(value) & np.isnan(known.value))
-    return near | same
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What is not as it should be, in words that never tell the expected number. written: as a Verdict's."""
-
-    message: str
-    written: bool = True
-
-
-def first_difference(seen: Observation, reference: Observation) -> Difference | None:
-    """The first thing that is not as it should be, in the reference's order; None where everything is."""
-    by_place = {fact.place: fact for fact in seen}
-    places = {fact.place for fact in reference}
-    for known in reference:
-        found = by_place.get(known.place)
-        if found is None:
-            return _missing(known, by_place, places)
-        if known.limit is not None:
-            if not (isinstance(found.value, np.ndarray) and found.value.size == 1 and found.value <= known.limit):
-                at_most = f"{known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
-                return Difference(f"{known.label}: {found.told or at_most}")
-        elif not fact_agrees(found, known):
-            return Difference(f"{known.label}: {_explain(found, known)}")
-    extra = next((f for f in seen if f.place not in places), None)
-    if extra is not None:
-        words = extra.told if extra.told and extra.what != RAISED else None
-        words = words or f"{extra.what} ({_show(extra.value)}), which should not be there."
-        return Difference(f"{extra.label}: {words}")
-    return None
-
-
-def _missing(known: Fact, by_place: dict, places: set) -> Difference:
-    """What to say where a fact of the reference was not seen. places: of all facts of the reference."""
-    raised = by_place.get((known.label, RAISED))
-    if raised is None:  # what failed before it, such as the making of a module
-        raised = next((f for place, f in by_place.items() if f.what == RAISED and place not in places), None)
-    if raised is not None:
-        if raised.value == NOT_WRITTEN:
-            what = "replace the line `raise NotImplementedError(...)` in the cell above, run it, and try again."
-            return Difference(f"not written yet: {what}", written=False)
-        if raised.error == NotWritten.__name__:
-            return Difference(f"not written yet: {raised.value.partition(': ')[2]}", written=False)
-        return Difference(f"{raised.label}: it raised {_error(raised)}")
-    if known.what == RAISED:
-        return Difference(f"{known.label}: it should raise {known.error}, and it returned something instead.")
-    pitfall = next(
-        (f for place, f in by_place.items() if f.told and not f.results and f.label == known.label and place not in places),
-        None,
-    )
-    if pitfall is not None:
-        return Difference(f"{pitfall.label}: {pitfall.told}")
-    parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
-    if known.results and parts:
-        together = " Is one of them too many, or do they belong into one tensor?" * (known.results == 1)
-        return Difference(
-            f"{known.label}: it returned {parts} value{'s' * (parts > 1)}; {known.results} expected.{together}"
-        )
-    if known.what.startswith("gradient"):
-        return Difference(f"{known.label}: no gradient can be taken. Is the result a Python number, by .item() or float()?")
-    return Difference(f"{known.label}: nothing to see for “{known.what}”; an earlier step of the same call went wrong.")
-
-
-def _error(fact: Fact) -> str:
-    """What was raised, and by which line of the student's."""
-    return fact.value + (f" (your {fact.told})" if fact.told else "")
-
-
-def _explain(found: Fact, known: Fact) -> str:
-    if known.what == RAISED:
-        return f"it should raise {known.error}; it raised {_error(found)}"
-    if known.what == "inputs changed in place":
-        return f"it changes its input in place ({found.value}). Work on a copy: the caller still needs the original."
-    if known.what == "resets the global random seed":
-        return "it resets the global random seed. Whoever calls it loses their own randomness; draw noise without seeding."
-    if found.told and not known.results:
-        return found.told
-    if known.what.startswith("dtype of") and isinstance(known.value, str):
-        return f"{known.what} is {found.value}; it should be {known.value}."
-    if isinstance(found.value, str):
-        return f"{known.what} is {found.value}" + ("." if isinstance(known.value, str) else "; numbers were expected.")
-    if isinstance(known.value, str):
-        return f"{known.what} is {_show(found.value)}; it should be {known.value}."
-    if known.what == "choice":
-        return "that is not what happens. Think it through again before you run on."
-    if known.value.dtype.kind == "b" and found.value.dtype.kind == "b" and known.value.size == found.value.size == 1:
-        return f"{known.what}: {'yes' if found.value else 'no'}. It should be the other way round."
-    if found.value.shape != known.value.shape:
-        return f"{known.what} has shape {found.value.shape}, expected {known.value.shape}.{_shape_hint(found, known)}"
-    return f"{known.what} {found.told or _number_hint(found, known)}"
-
-
-def _shape_hint(found: Fact, known: Fact) -> str:
-    got, want = found.value.shape, known.value.shape
-    without_ones = [tuple(n for n in shape if n != 1) for shape in (got, want)]
-    if len(got) > len(want) and without_ones[0] == without_ones[1]:
-        return " Did you leave a dimension of 1 behind, by keepdim, by None, or not summed over?"
-    if len(got) < len(want) and got == tuple(n for n in want if n != 1):
-        return " Did squeeze() take away a dimension that happens to be 1 here?"
-    if got == () and want:
-        return " Did you also sum or average over what is to keep a number for each row, image or dimension?"
-    if len(got) != len(want) and np.prod(got) == np.prod(want):
-        return " The numbers are as many, in other dimensions: is a cat, a flatten or a reshape wanted?"
-    if len(got) > len(want):
-        return " A sum or mean over a dimension seems to be missing, or two shapes broadcast against each other."
-    if sorted(got) == sorted(want):
-        return " Are two dimensions swapped?"
-    return ""
-
-
-def _number_hint(found: Fact, known: Fact) -> str:
-    value, want = found.value.astype(np.float64), known.value.astype(np.float64)
-    wrong = ~close(value, known)
-    if np.isnan(value[wrong]).any():
-        return f"is NaN in {int(np.isnan(value).sum())} of {value.size} places (0 · ∞, ∞ − ∞ or log of a negative number?)."
-    if np.isinf(value[wrong]).any():
-        return f"is infinite in {int(np.isinf(value).sum())} of {value.size} places (log of 0, or an overflow in exp?)."
-    if "gradient" in known.what and not value.any():
-        return "is zero: nothing flows back. Is something detached, under no_grad, or turned into a Python number?"
-    places = f"is off in {int(wrong.sum())} of {value.size} places"
-    if value.size == 1:
-        places = f"is {_show(found.value)}, which is off"
-    if np.allclose(value, -want, rtol=CERTAIN):
-        return f"{places}: the sign is the wrong way round."
-    if _same_summand(value, want):
-        return f"{places}, always by the same amount. Is a constant term missing, or one too many?"
-    if factor := _same_factor(value, want):
-        by = "by the factor" if value.size == 1 else "always by the same factor,"
-        return f"{places}, {by} {factor:.4g}. Is it a constant, or a mean instead of a sum?"
-    if value.size > 1:
-        first = tuple(int(i) for i in np.argwhere(wrong)[0])
-        return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}."
-    return f"{places}."
-
-
-def _same_summand(value: np.ndarray, want: np.ndarray) -> bool:
-    """Whether all of several numbers are off by the same amount, for certain: float32's rounding can't hide that they are not."""
-    if value.size < 2 or not np.isfinite(want).all():
-        return False
-    off = value - want
-    rounding = np.finfo(np.float32).eps * np.abs(want).max()
-    near = CERTAIN * np.abs(off.flat[0])
-    return bool(np.ptp(want) > near > 0.1 * rounding and np.ptp(off) <= near + 4 * rounding)
-
-
-def _same_factor(value: np.ndarray, want: np.ndarray) -> float | None:
-    """By which factor all numbers are off, if it is one. Of one number alone only a whole one, or one over it: any other
-    would only tell the expected number."""
-    nonzero = np.abs(want) > 1e-6
-    if not nonzero.any() or not np.allclose(value[~nonzero], 0, atol=1e-5):
-        return None
-    ratio = value[nonzero] / want[nonzero]
-    factor = float(ratio.flat[0])
-    if factor == 0 or not np.allclose(ratio, factor, rtol=CERTAIN, atol=0):
-        return None
-    if nonzero.sum() > 1:
-        # Something that is added to large numbers almost looks like a factor that is almost 1.
-        return factor if abs(factor - 1) > 20 * CERTAIN else None
-    whole = max(abs(factor), 1 / abs(factor))
-    return factor if 1.5 < whole < 1000 and abs(whole - round(whole)) < 1e-5 * whole else None
-
-
 def _as_html(line: str) -> str:
     """A line of Markdown, with `code`, *emphasis* and **strong** words, as HTML; all else is escaped."""
     parts = re.split(r"`([^`]+)`", line)
@@ -348,11 +156,3 @@ def _as_html(line: str) -> str:
             part = re.sub(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*", r"<b>\1</b>", part)
             parts[i] = re.sub(r"(?<!\w)\*(?=\S)([^*]+)(?<=\S)\*(?!\w)", r"<i>\1</i>", part)
     return "".join(parts)
-
-
-def _show(value) -> str:
-    if isinstance(value, str):
-        return value
-    if value.dtype.kind == "i" and value.size == 1:
-        return f"{value.item():,}"
-    return f"{float(value.item()):.4g}" if value.size == 1 else f"an array of shape {value.shape}"
