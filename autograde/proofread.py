@@ -95,6 +95,8 @@ def _check_calls(cell: Cell, lesson: Lesson) -> None:
             raise LessonError(f"{where}: this checks {checked.value!r}, and no fence of the lesson has that name")
         for argument, position in ARGUMENTS.get(name, {}).items():
             value = given.get(argument) or (node.args[position] if position < len(node.args) else None)
+            what = {"caption": "caption", "alt": "alternative text"}[argument]
+            if value is None and not any(isinstance(one, ast.Starred) for one in node.args) and None not in given:
+                raise LessonError(f"{where}: {name} has no {what}: write one")
             if isinstance(value, ast.Constant) and not str(value.value).strip():
-                what = {"caption": "caption", "alt": "alternative text"}[argument]
                 raise LessonError(f"{where}: {name} has an empty {what}: write one")

@@ -78,8 +78,9 @@ def test_reference_is_accepted_and_the_entry_is_complete(name, seeds):
     for seed in seeds:
         assert judge(name, exercise.reference, seed).passed
     is_prediction = isinstance(exercise.reference, str | int | float)
-    assert len(exercise.mistakes) >= (1 if is_prediction else 3)
-    assert len(exercise.variants) >= (0 if is_prediction else 2)
+    mistakes, variants = (1, 0) if is_prediction else (3, 2)
+    wanted = f"write at least {mistakes} mistakes and {variants} correct variants of {name} in autograde/catalogue/"
+    assert len(exercise.mistakes) >= mistakes and len(exercise.variants) >= variants, wanted
 
 
 @pytest.mark.parametrize("name", [case for case in REFERENCES if case.values[0] not in OPTIONS])
