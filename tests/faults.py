@@ -861,17 +861,22 @@ def all_lessons(path):
     (path / NAME).replace(path / LESSON.name / NAME)
 
 
-@folder()
-def a_path_too_long(path):
-    """Folders in folders, until their path is longer than the system's own calls take."""
+def write_too_deep(path, name):
+    """An empty file in folders in folders, whose path is longer than the system's own calls take."""
     where = os.open(path, os.O_RDONLY)
     for _ in range(20):
         os.mkdir("x" * 250, dir_fd=where)
         inner = os.open("x" * 250, os.O_RDONLY, dir_fd=where)
         os.close(where)
         where = inner
-    os.close(os.open("notes.txt", os.O_CREAT | os.O_WRONLY, dir_fd=where))
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=where))
     os.close(where)
+
+
+@folder()
+def a_path_too_long(path):
+    """Folders in folders, until their path is longer than the system's own calls take."""
+    write_too_deep(path, "notes.txt")
 
 
 @folder(UNREADABLE, state=UNREADABLE)

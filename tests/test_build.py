@@ -380,6 +380,7 @@ def test_what_agrees_is_left_alone(tmp_path, text):
         ("a caption", "as in Exercise 7", 35, "write `NAME` for 'Exercise 7'"),
         ('"a caption"', '" "', 35, "show has an empty caption: write one"),
         ('"an alternative text"', '""', 35, "show has an empty alternative text: write one"),
+        (', "an alternative text"', "", 35, "show has no alternative text: write one"),
         ('"c"', '""', 36, "explore has an empty caption: write one"),
         ('alt="a"', 'alt=""', 36, "explore has an empty alternative text: write one"),
         (

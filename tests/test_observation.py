@@ -510,3 +510,25 @@ def test_observing_leaves_the_random_state_of_the_notebook_alone():
 def test_an_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match="no exercise is called 'nonsense'"):
         observe("nonsense", None, 0)
+
+
+def test_gradients_that_are_switched_off_for_good_are_told_and_come_back():
+    def switches(x):
+        torch.set_grad_enabled(False)
+        return 2 * x
+
+    see = Recorder(0)
+    see.call("a call", switches, see.normal(3), inputs=["x"], gradients=["x"])
+    (fact,) = (fact for fact in see.facts if fact.what == "gradients are switched off")
+    assert "torch.no_grad()" in fact.told
+    assert torch.is_grad_enabled()
+    with_it = Recorder(0)
+    with_it.call("a call", torch.no_grad()(lambda x: 2 * x), with_it.normal(3), inputs=["x"])
+    assert all(fact.what != "gradients are switched off" for fact in with_it.facts)
+
+
+@pytest.mark.parametrize("by_chance", [True, False])
+def test_who_must_draw_is_not_told_that_it_draws(by_chance):
+    see = Recorder(0)
+    see.call("a call", torch.bernoulli, see.uniform(3), inputs=["x"], by_chance=by_chance)
+    assert [fact.told is None for fact in see.facts if fact.what == "result"] == [by_chance]

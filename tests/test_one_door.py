@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from faults import write_too_deep
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
@@ -83,18 +84,6 @@ def handed_in(tmp_path_factory, new_gradebook) -> Path:  # noqa: F811
     return root
 
 
-def nested(folder: Path) -> None:
-    """Folders in folders, to a path that is longer than this system's calls take."""
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(25):
-        os.mkdir("d" * 200, dir_fd=here)
-        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inner
-    os.close(os.open(NAME, os.O_WRONLY | os.O_CREAT, dir_fd=here))
-    os.close(here)
-
-
 def api(course: Course) -> NbGraderAPI:
     """What the formgrader's buttons call."""
     config = PyFileConfigLoader("nbgrader_config.py", str(course.root)).load_config()
@@ -130,7 +119,7 @@ def graded(handed_in, tmp_path_factory) -> dict[str, Course]:
         root = tmp_path_factory.mktemp(way) / "course"
         subprocess.run(["cp", "-a", "--sparse=always", handed_in, root], check=True)
         course = found[way] = Course.find(root)
-        nested(course.submission_folder("long", LESSON.name))  # which `cp` can't copy
+        write_too_deep(course.submission_folder("long", LESSON.name), NAME)  # which `cp` can't copy
         grade_by(way, course)
         with Gradebook(*course.database) as book:
             grades = book.find_submission(LESSON.name, "bob").notebooks[0].grades

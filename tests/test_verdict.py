@@ -317,6 +317,30 @@ def test_a_mistake_keeps_its_name_beside_another_slip(seen, named):
     assert verdict.mistake == ("half" if named else None)
 
 
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        ([fact("ValueError: cannot reshape 3 into 4", "raised")], True),
+        ([fact("ValueError: boom", "raised")], False),  # of the same class, and for another reason
+        ([fact("TypeError: cannot reshape 3 into 4", "raised")], False),
+    ],
+)
+def test_a_mistake_that_only_raises_is_named_by_the_words_of_it(seen, named):
+    reference = [fact(RIGHT), fact("ValueError: no", "raised", label="bad input")]
+    asked = fact("ValueError: in other words", "raised", label="bad input")  # which a right answer raises, too
+    known = [fact("ValueError: cannot reshape 3 into 4", "raised"), reference[1]]
+    verdict = compare("e", [*seen, asked], reference, [("fixed_size", "…", known)])
+    assert not verdict.passed
+    assert verdict.mistake == ("fixed_size" if named else None)
+
+
+def test_a_mistake_with_numbers_of_its_own_is_named_whatever_is_raised_beside_them():
+    reference = two_calls(RIGHT, RIGHT)
+    known = [fact(RIGHT / 2, label="one"), fact("ValueError: a", "raised", label="two")]
+    seen = [known[0], fact("ValueError: b", "raised", label="two")]
+    assert compare("e", seen, reference, [("half", "Half.", known)]).mistake == "half"
+
+
 def test_words_infinities_and_zeros_alone_name_nothing():
     reference = [fact(RIGHT), fact(RIGHT, label="another call")]
     for wrong in ("None", np.full(5, np.nan), np.zeros(5)):

@@ -997,6 +997,8 @@ def by_singular_values(model, x):
 
 bound_gap = Exercise("bound_gap")
 bound_gap.edits("""
+small_gaps_cut_off: `torch.logdet(cov) - logvar.sum(dim=1))` → `torch.logdet(cov) - logvar.sum(dim=1)).clamp(min=0.2)`
+    You cut small gaps off. A q near the posterior has a gap near 0.
 half_forgotten: `0.5 * (distance` → `(distance`
     This is twice the gap: the ½ in front is missing.
 wrong_sign: `return 0.5` → `return -0.5`

@@ -588,6 +588,8 @@ same: 1
 gumbel_softmax = Exercise("gumbel_softmax")
 
 gumbel_softmax.edits("""
+temperature_held_up: `/ temperature` → `/ max(temperature, 0.1)`
+    You hold the temperature above some value. Divide by the one that you are given, however low.
 softmax_over_rows: `dim=-1` → `dim=0`
     Your softmax runs over the rows. Each row is a distribution over the C categories: use the last dimension.
 forgot_noise: `(logits + gumbel)` → `logits`

@@ -14,9 +14,15 @@ from . import Exercise, reference
 
 encode_dataset = Exercise("encode_dataset")
 encode_dataset.edits("""
+model_left_frozen: `vae.eval()` → `vae.eval().requires_grad_(False)`
+    The model is frozen afterwards, and can't be trained. torch.no_grad() is all that is needed here.
+flattened_images: `vae.encode(batch)` → `vae.encode(batch.flatten(1))`
+    You flatten the images. The encoder takes images, (n, 1, 28, 28): its first layer may be a convolution.
+gradients_off_for_good: `with torch.no_grad():` → `torch.set_grad_enabled(False)\n    if True:`
+    You switch gradients off, and they stay off for whatever comes later. `with torch.no_grad():` ends by itself.
 training_mode: `vae.eval()` → `pass`
-    The images are encoded in whatever mode the model is in. Call vae.eval() first: layers such as dropout compute
-    something else in training mode.
+    The images are encoded in whatever mode the model's layers are in. Call vae.eval() first, which tells all of them
+    (vae.training = False does not): layers such as dropout compute something else in training mode.
 mode_not_restored: `vae.train(was_training)` → `pass`
     A model that came in training mode is left in evaluation mode, and goes on training wrongly. Set the mode back that
     it had.

@@ -14,6 +14,8 @@ from .recurring import detached, in_bits, sign_reversed
 
 beta_vae_loss = Exercise("beta_vae_loss")
 beta_vae_loss.edits("""
+free_bits: `beta * kl` → `beta * kl.clamp(min=1.0)`
+    You hold each KL above some value, as free bits do. Here every nat counts, the first ones, too.
 beta_on_the_reconstruction: `recon + beta * kl` → `beta * recon + kl`
     β weighs the reconstruction. It is the price of a nat of code: it belongs to the KL.
 beta_on_both: `recon + beta * kl` → `beta * (recon + kl)`
@@ -545,6 +547,8 @@ def with_the_largest_taken_out(mu, logvar, z):
 
 tcvae_loss = Exercise("tcvae_loss")
 tcvae_loss.edits("""
+cut_off_at_zero: `(beta - 1) * tc` → `(beta - 1) * tc.relu()`
+    You cut the estimate off at 0. An estimate may fall below what it estimates: leave it, so that errors average out.
 beta_for_beta_minus_one: `(beta - 1) * tc` → `beta * tc`
     The KL holds the total correlation once already. So that it counts β times in all, add it β − 1 times.
 beta_on_the_kl: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + beta * kl).mean()`

@@ -13,7 +13,6 @@ from typing import Any
 from .agreement import agree
 from .observation import Observation, unpack
 from .predictions import predicted
-from .probes import load_all
 from .recorder import Recorder, undisturbed
 from .verdict import Verdict, compare
 
@@ -99,7 +98,6 @@ def reveal(exercise: str) -> None:
     exercise: its name, as in its check. Tells nothing before the check has noted an answer. Raises ValueError for what is no prediction.
     """
     reference, mistakes = answer_key(exercise)
-    load_all()
     right = predicted(exercise, reference)
     if right is None:
         raise ValueError(f"{exercise!r} is no prediction")

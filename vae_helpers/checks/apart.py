@@ -62,7 +62,7 @@ def _run_once(folder, request, files, left: float, returned: Returned, came) -> 
                     stopped = FORGED
                 if is_over and not data:
                     break
-                stopped = stopped or frames.too_long(request["seconds"] + GRACE, left)
+                stopped = stopped or frames.too_long(request["seconds"], left)
                 if not data:
                     time.sleep(LOOK)
         finally:
@@ -99,7 +99,7 @@ class _Frames(Frames):
             self.came(self.step)
 
     def too_long(self, step: float, left: float) -> Error | None:
-        """The error where this step, or all together, took longer than so many seconds."""
+        """The error where this step, or all together, took longer than so many seconds, and a step its grace."""
         if self.step and self.taken > left:
             return too_long(None)
-        return too_long(step - GRACE) if self.step and time.monotonic() - self.began > step else None
+        return too_long(step) if self.step and time.monotonic() - self.began > step + GRACE else None

@@ -84,7 +84,8 @@ def own_line(error: BaseException) -> str | None:
 def _is_unwritten(error: Exception) -> bool:
     """Whether this is the stub's error, as it was handed out or with its text deleted, and not one of PyTorch's own."""
     return isinstance(error, NotImplementedError) and (
-        str(error) == "not written yet" or (not str(error) and "NotImplementedError" in (own_line(error) or ""))
+        f"NotImplementedError: {error}" == NOT_WRITTEN
+        or (not str(error) and "NotImplementedError" in (own_line(error) or ""))
     )
 
 

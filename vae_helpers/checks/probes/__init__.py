@@ -33,8 +33,7 @@ def choice(exercise: str, options: str) -> None:
     def record(answer: Any, see: Recorder) -> None:
         letter = answer.strip().lower() if isinstance(answer, str) else answer
         with see.attempt(PREDICTION):
-            if answer is None or answer is ...:
-                raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
+            _refuse_none(answer)
             if letter not in list(options):
                 wrong = f"{answer!r} is not one of {', '.join(options)}"
                 see.note(PREDICTION, "choice", wrong, told=wrong + ".")
@@ -50,9 +49,13 @@ def number(exercise: str, rtol: float) -> None:
     @probe(exercise)
     def record(answer: Any, see: Recorder) -> None:
         with see.attempt(PREDICTION):
-            if answer is None or answer is ...:
-                raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
+            _refuse_none(answer)
             see.note(PREDICTION, "number", float(answer), rtol=rtol)
+
+
+def _refuse_none(answer: Any) -> None:
+    if answer is None or answer is ...:
+        raise NotWritten("put your answer in place of None in the cell above, run it, and try again.")
 
 
 def find_probe(exercise: str) -> Probe:
