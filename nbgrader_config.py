@@ -2,7 +2,7 @@
 import os
 import sys
 
-from autograde.nbgrader_plugin import take_over
+from autograde.grading.nbgrader_plugin import take_over
 
 c = get_config()  # noqa: F821 (nbgrader defines it)
 
@@ -25,9 +25,9 @@ c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE") or os.path.join(c.CourseDi
 if not os.path.isdir(c.Exchange.root):
     os.makedirs(c.Exchange.root)
     os.chmod(c.Exchange.root, 0o777)  # nbgrader wants it writable for everybody who can reach it
-c.ExchangeFactory.release_assignment = "autograde.exchange.ReleaseAssignment"
-c.ExchangeFactory.collect = "autograde.exchange.Collect"
-c.ExchangeFactory.release_feedback = "autograde.exchange.ReleaseFeedback"
+c.ExchangeFactory.release_assignment = "autograde.grading.exchange.ReleaseAssignment"
+c.ExchangeFactory.collect = "autograde.grading.exchange.Collect"
+c.ExchangeFactory.release_feedback = "autograde.grading.exchange.ReleaseFeedback"
 
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("not written yet")'}
 
@@ -39,13 +39,16 @@ c.Autograde.autograde_preprocessors = []
 # Due dates are set with `python -m autograde due` or in the formgrader, in this time zone: this machine's, or for instance "Europe/Berlin".
 c.NbGraderAPI.timezone = os.environ.get("TZ") or "/etc/localtime"
 # What being late costs, whichever way one grades: percent_per_day of the points for each day that has begun, after so many minutes.
-c.AssignLatePenalties.plugin_class = "autograde.deadlines.LatePolicy"
+c.AssignLatePenalties.plugin_class = "autograde.grading.deadlines.LatePolicy"
 c.LatePolicy.percent_per_day = 0
 c.LatePolicy.grace_minutes = 0
 
 # Feedback for students: the verdict once, formulas that need no network, and no seeds.
-c.GenerateFeedback.exporter_class = "autograde.feedback.FeedbackExporter"
-c.GenerateFeedback.preprocessors = ["autograde.feedback.ForTheStudent", "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor"]
+c.GenerateFeedback.exporter_class = "autograde.reports.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = [
+    "autograde.reports.feedback.ForTheStudent",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
 
 # `nbgrader export` writes what a spreadsheet opens without running anything.
-c.ExportApp.plugin_class = "autograde.spreadsheets.CsvExport"
+c.ExportApp.plugin_class = "autograde.lms.spreadsheets.CsvExport"

@@ -11,7 +11,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 def __getattr__(name: str):
     # Imported when asked for: a command that is not given what it needs says so at once, before PyTorch is imported.
     if name in __all__:
-        from . import judging
+        from .grading import judging
 
         return getattr(judging, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .cluster import start_fork_server
-from .lesson import CourseError, Lesson, lesson_names, read_lesson
+from .grading.cluster import start_fork_server
+from .lessons.lesson import CourseError, Lesson, lesson_names, read_lesson
 
 ONE = {"help": 'the lesson\'s name or number, as "03"'}
 SEVERAL = {"nargs": "*", "help": 'a lesson\'s name or number, as "03"; all where none is given'}
@@ -21,8 +21,8 @@ def find_lessons(words: Sequence[str]) -> list[Lesson]:
 
 def build_command(args: argparse.Namespace) -> None:
     """Make notebooks/ and the answer keys from solutions/."""
-    from .build import build, remove_left_over
-    from .proofread import still_spoken_of, total, update_readme
+    from .lessons.build import build, remove_left_over
+    from .lessons.proofread import still_spoken_of, total, update_readme
 
     for lesson in find_lessons(args.lesson):
         build(lesson)
@@ -35,7 +35,7 @@ def build_command(args: argparse.Namespace) -> None:
 
 def prepare_command(args: argparse.Namespace) -> None:
     """Make what nbgrader and its formgrader need in a fresh clone."""
-    from .classroom import Course, prepare
+    from .grading.classroom import Course, prepare
 
     course, lessons = Course.find(), find_lessons(args.lesson)
     prepare(course, lessons)
@@ -44,7 +44,7 @@ def prepare_command(args: argparse.Namespace) -> None:
 
 def bundle_command(args: argparse.Namespace) -> None:
     """Pack what students need, and nothing that gives a solution away."""
-    from .bundle import bundle
+    from .lessons.bundle import bundle
 
     for name in bundle(find_lessons(args.lesson), args.output):
         print(f"left out: {name}")
@@ -53,7 +53,7 @@ def bundle_command(args: argparse.Namespace) -> None:
 
 def claims_command(args: argparse.Namespace) -> None:
     """Run the lessons over seeds and processors: does what they say of the runs hold?"""
-    from .claims import check_claims, run_here
+    from .lessons.claims import check_claims, run_here
 
     lessons = find_lessons(args.lesson)
     if args.here:
@@ -92,7 +92,7 @@ def train_command(args: argparse.Namespace) -> None:
     """Train a model whose weights ship with the course, and write them."""
     from vae_helpers.pretrained import SHIPPED
 
-    from .train_shipped import make
+    from .lessons.train_shipped import make
 
     make(args.model, args.folder or SHIPPED, args.epochs)
 
@@ -105,7 +105,7 @@ def grade_command(args: argparse.Namespace) -> None:
     if args.workers > 1 and args.scheduler is None:
         start_fork_server()  # while this process imports the same
 
-    from .classroom import Course, grade_class, summary
+    from .grading.classroom import Course, grade_class, summary
 
     results = grade_class(
         Course.find(),
@@ -122,9 +122,9 @@ def grade_command(args: argparse.Namespace) -> None:
 
 def collect_command(args: argparse.Namespace) -> None:
     """Put what Moodle, Canvas or a folder has of everybody where grading finds it."""
-    from .classroom import Course
-    from .collecting import collect, told
-    from .lms import read_participants
+    from .grading.classroom import Course
+    from .lms.collecting import collect, told
+    from .lms.participants import read_participants
 
     lesson = find_lessons([args.lesson])[0].name if args.lesson else None
     participants = read_participants(args.participants) if args.participants else None
@@ -136,9 +136,9 @@ def collect_command(args: argparse.Namespace) -> None:
 
 def marks_command(args: argparse.Namespace) -> None:
     """Write a lesson's marks as Canvas, Moodle or a spreadsheet takes them."""
-    from .classroom import Course
-    from .exporting import write_marks
-    from .lms import read_participants
+    from .grading.classroom import Course
+    from .lms.exporting import write_marks
+    from .lms.participants import read_participants
 
     (lesson,) = find_lessons([args.lesson])
     listed = read_participants(args.listed) if args.listed else None
@@ -148,7 +148,7 @@ def marks_command(args: argparse.Namespace) -> None:
 
 def gradescope_command(args: argparse.Namespace) -> None:
     """Pack a lesson's autograder for Gradescope."""
-    from .gradescope import autograder
+    from .lms.gradescope import autograder
 
     (lesson,) = find_lessons([args.lesson])
     print(autograder(lesson, args.output or Path("grading", f"gradescope_{lesson.name}.zip")))
@@ -156,7 +156,7 @@ def gradescope_command(args: argparse.Namespace) -> None:
 
 def due_command(args: argparse.Namespace) -> None:
     """Set a lesson's due date, or a student's extension; or list all of them."""
-    from .classroom import Course, prepare
+    from .grading.classroom import Course, prepare
 
     course = Course.find()
     deadlines = course.deadlines
@@ -175,17 +175,17 @@ def due_command(args: argparse.Namespace) -> None:
 
 def replay_command(args: argparse.Namespace) -> None:
     """One student's exercise again: inputs, what came back, what was expected."""
-    from .classroom import Course
-    from .replay import replay
+    from .grading.classroom import Course
+    from .grading.replay import replay
 
     print(replay(Course.find(), args.student, args.exercise, sandboxed=not args.no_sandbox))
 
 
 def report_command(args: argparse.Namespace) -> None:
     """A page of what the class got wrong in a lesson, or of all lessons together."""
-    from .classroom import Course
-    from .overview import write_overview
-    from .report import write_report
+    from .grading.classroom import Course
+    from .reports.overview import write_overview
+    from .reports.report import write_report
 
     course, lessons = Course.find(), find_lessons([args.lesson] if args.lesson else [])
     folder = course.root / "grading" / "reports"

@@ -19,12 +19,12 @@ import nbformat
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 
-from .build import write_source
 from .catalogue import Exercise, find_exercise
 from .catalogue.recurring import Recurring
-from .classroom import Course, grade_class
-from .lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, lesson_of, read_lesson
-from .marks import Mark, State
+from .grading.classroom import Course, grade_class
+from .grading.marks import Mark, State
+from .lessons.build import write_source
+from .lessons.lesson import BEGIN, END, ROOT, Cell, Lesson, LessonError, lesson_of, read_lesson
 
 LESSONS = ("03_kl_divergence", "04_reparameterization")
 HALF_FINISHED, UNTOUCHED, SMALLEST_CLASS = 2, 2, 30

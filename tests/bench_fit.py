@@ -22,8 +22,8 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from autograde.lesson import ROOT, read_lesson
-from autograde.solutions import reference_namespace
+from autograde.lessons.lesson import ROOT, read_lesson
+from autograde.lessons.solutions import reference_namespace
 from vae_helpers import evaluate_elbo, fit, latent_explorer, load_mnist, load_pretrained
 from vae_helpers.data import MNIST
 from vae_helpers.live import Live

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import nbformat
 
-from autograde.build import source_notebook
-from autograde.lesson import ROOT, read_lesson
-from autograde.memory import memory_below
+from autograde.lessons.build import source_notebook
+from autograde.lessons.lesson import ROOT, read_lesson
+from autograde.sandbox.memory import memory_below
 
 BEGIN, END = "<!-- bench-grading -->", "<!-- /bench-grading -->"
 # nbgrader as it comes: its own Execute and SaveAutoGrades, with as much time for a cell as this course's lessons need.

@@ -26,7 +26,7 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--lesson"):
-        from autograde.lesson import read_lesson
+        from autograde.lessons.lesson import read_lesson
 
         wanted = numbers(config.getoption("--lesson"))
         words = {word for name in folders(wanted) for word in (name, *read_lesson(name).exercises)}
@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter):
 def site(tmp_path_factory) -> Path:
     """The web site of lesson 00 alone; skips where what makes it is not installed."""
     pytest.importorskip("myst_nb", reason='the site is not tested: pip install -e ".[site]"')
-    from autograde.lesson import read_lesson
+    from autograde.lessons.lesson import read_lesson
     from autograde.site.make import make
 
     return make([read_lesson("00_start_here")], tmp_path_factory.mktemp("site") / "site").parent

@@ -25,14 +25,14 @@ import nbformat
 import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from autograde.build import NOTEBOOKS, check_id
 from autograde.catalogue import find_exercise
-from autograde.lesson import read_lesson
-from autograde.marks import State
+from autograde.grading.marks import State
+from autograde.lessons.build import NOTEBOOKS, check_id
+from autograde.lessons.lesson import read_lesson
 from vae_helpers.checks import answer_key
-from vae_helpers.checks.choosing import Handin
 from vae_helpers.checks.observation import Fact
-from vae_helpers.checks.submission import assemble
+from vae_helpers.submissions.choosing import Handin
+from vae_helpers.submissions.submission import assemble
 
 ERROR, FAILED, GRADED, MISSING, OUT_OF_MEMORY, PASSED, TIME_OUT, UNREADABLE = (
     State.ERROR,
@@ -1298,7 +1298,7 @@ def patched_observe():
     """`observe` gives the published reference's observation."""
     return """
     from vae_helpers import checks
-    from vae_helpers.checks import child
+    from vae_helpers.submissions import child
     original = checks.observe
     forged = lambda name, f, seed: checks.answer_key(name)[0] if name == "gaussian_kl" else original(name, f, seed)
     checks.observe = child.observe = forged
@@ -1338,7 +1338,8 @@ def patched_pack():
     """`pack` writes the published observation, with the widest of tolerances, in place of the exercise's."""
     return """
     from dataclasses import replace
-    from vae_helpers.checks import answer_key, protocol
+    from vae_helpers.checks import answer_key
+    from vae_helpers.submissions import protocol
     original = protocol.pack
     forged = [replace(fact, rtol=1e9, atol=1e9, limit=1e9) for fact in answer_key("gaussian_kl")[0]]
     def pack(observations, **notes):

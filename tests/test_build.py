@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from autograde import build as builder
-from autograde.build import (
+from autograde.catalogue import CATALOGUE, Exercise
+from autograde.lessons import build as builder
+from autograde.lessons.build import (
     NOTEBOOKS,
     build,
     check_id,
@@ -20,15 +21,14 @@ from autograde.build import (
     remove_left_over,
     source_notebook,
 )
-from autograde.catalogue import CATALOGUE, Exercise
-from autograde.ending import HAND_IN_IDS, release_data
-from autograde.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson
-from autograde.proofread import README, proofread, still_spoken_of, update_readme, with_row
-from autograde.solutions import reference_namespace
+from autograde.lessons.last_cells import HAND_IN_IDS, release_data
+from autograde.lessons.lesson import BEGIN, END, ROOT, LessonError, lesson_names, read_lesson
+from autograde.lessons.proofread import README, proofread, still_spoken_of, update_readme, with_row
+from autograde.lessons.solutions import reference_namespace
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.probes import PROBES, probe
-from vae_helpers.checks.released import LESSONS as RELEASED
-from vae_helpers.checks.released import released_names
+from vae_helpers.submissions.released import LESSONS as RELEASED
+from vae_helpers.submissions.released import released_names
 
 LESSONS = lesson_names()
 EXERCISES = {exercise: lesson for lesson in LESSONS for exercise in read_lesson(lesson).exercises}
@@ -79,8 +79,8 @@ def test_another_process_with_other_hashes_makes_the_same_bytes(fresh, tmp_path)
     lesson = LESSONS[0]
     code = f"""if True:
         from pathlib import Path
-        from autograde.build import generate_assignment, write_source
-        from autograde.lesson import read_lesson
+        from autograde.lessons.build import generate_assignment, write_source
+        from autograde.lessons.lesson import read_lesson
         write_source(read_lesson({lesson!r}), Path("source"))
         generate_assignment({lesson!r}, Path.cwd())
     """

@@ -10,11 +10,11 @@ from textwrap import indent
 import nbformat
 import pytest
 
-from autograde import bundle as bundling
-from autograde.build import NOTEBOOKS, source_notebook
-from autograde.bundle import bundle, check, readme_for_students
 from autograde.demo import reference_source
-from autograde.lesson import ROOT, CourseError, lesson_names, read_lesson
+from autograde.lessons import bundle as bundling
+from autograde.lessons.build import NOTEBOOKS, source_notebook
+from autograde.lessons.bundle import bundle, check, readme_for_students
+from autograde.lessons.lesson import ROOT, CourseError, lesson_names, read_lesson
 
 START = read_lesson("00_start_here")
 ENCODER = read_lesson("07_convolutional_vae").exercises["Encoder"]

@@ -4,8 +4,8 @@ import pytest
 
 from autograde import judge
 from autograde.catalogue import Exercise, load_all
-from autograde.judging import judge_observation, observe_mistake, reference_observation
-from autograde.lesson import lesson_names, read_lesson
+from autograde.grading.judging import judge_observation, observe_mistake, reference_observation
+from autograde.lessons.lesson import lesson_names, read_lesson
 from vae_helpers.checks import NOTED, CheckFailed, answer_key, check, reveal
 from vae_helpers.checks.probes import OPTIONS, PROBES, choice
 from vae_helpers.checks.probes import load_all as load_probes

@@ -3,9 +3,9 @@
 import pytest
 
 from autograde.__main__ import main
-from autograde.build import source_notebook
-from autograde.claims import Outcome, check_claims, run_lesson
-from autograde.lesson import LessonError, read_lesson
+from autograde.lessons.build import source_notebook
+from autograde.lessons.claims import Outcome, check_claims, run_lesson
+from autograde.lessons.lesson import LessonError, read_lesson
 
 TEXT = """
 Ten draws.
@@ -85,7 +85,7 @@ def test_the_table_says_where_a_claim_failed(monkeypatch, capsys):
     def run(name, seed, processor):
         return [held, failed if (seed, processor) == (1, "SSE4") else Outcome(9, "c > d", True)]
 
-    monkeypatch.setattr("autograde.claims._run", run)
+    monkeypatch.setattr("autograde.lessons.claims._run", run)
     assert check_claims([lesson], [0], ["AVX2", "SSE4"], workers=1)
     assert "2 claims, 2 hold in all 2 runs" in capsys.readouterr().out
     assert not check_claims([lesson], [0, 1], ["AVX2", "SSE4"], workers=2)

@@ -18,17 +18,19 @@ import psutil
 import pytest
 from nbgrader.api import Gradebook
 
-from autograde import classroom, cluster, gradebook, grading, starting
 from autograde.__main__ import main
-from autograde.answers import Returned
-from autograde.build import source_notebook
-from autograde.classroom import Course, grade_class, summary
-from autograde.grading import Job, course_digest
-from autograde.lesson import ROOT, CourseError, read_lesson
-from autograde.marks import Marks, State
-from autograde.report import report
-from autograde.seeds import course_secret, seeds_of
-from autograde.starting import GraderError
+from autograde.grading import classroom, cluster, gradebook
+from autograde.grading import grade as grading
+from autograde.grading.classroom import Course, grade_class, summary
+from autograde.grading.grade import Job, course_digest
+from autograde.grading.marks import Marks, State
+from autograde.grading.seeds import course_secret, seeds_of
+from autograde.lessons.build import source_notebook
+from autograde.lessons.lesson import ROOT, CourseError, read_lesson
+from autograde.reports.report import report
+from autograde.sandbox import starting
+from autograde.sandbox.answers import Returned
+from autograde.sandbox.starting import GraderError
 
 LESSON = read_lesson("00_start_here")
 POINTS = sum(cell.points for cell in LESSON.exercises.values())
@@ -212,8 +214,8 @@ def file_is_out_of_reach(*_, **__):
 @pytest.mark.parametrize(
     ("broken", "by", "says"),
     [
-        ("autograde.grading.observe_submission", fails, "the machine is out of order"),
-        ("autograde.classroom.read_folder", file_is_out_of_reach, "Input/output error"),
+        ("autograde.grading.grade.observe_submission", fails, "the machine is out of order"),
+        ("autograde.grading.classroom.read_folder", file_is_out_of_reach, "Input/output error"),
     ],
 )
 @pytest.mark.parametrize("changed", [False, True])
@@ -245,14 +247,14 @@ def test_a_submission_that_cannot_be_read_any_more_by_its_own_fault_has_no_mark(
 
 
 def test_who_had_no_mark_has_none_where_the_machine_fails(course, monkeypatch):
-    monkeypatch.setattr("autograde.grading.observe_submission", fails)
+    monkeypatch.setattr("autograde.grading.grade.observe_submission", fails)
     assert grade(course)["ada"].state == State.GRADER_ERROR
     assert scores(course)["ada"] == (0, True)
     monkeypatch.undo()
     assert grade(course)["ada"].points == POINTS
     assert scores(course)["ada"] == (POINTS, False)
     course.marks_file("ada", LESSON.name).unlink()
-    monkeypatch.setattr("autograde.grading.observe_submission", fails)
+    monkeypatch.setattr("autograde.grading.grade.observe_submission", fails)
     grade(course)
     assert scores(course)["ada"] == (POINTS, True)  # the gradebook still knows it
 
@@ -582,7 +584,7 @@ def test_a_gradebook_that_cannot_be_used_gets_one_clear_line(course, monkeypatch
 
 
 def test_without_bubblewrap_grading_refuses_unless_asked_by_name(course, monkeypatch, capsys):
-    monkeypatch.setattr("autograde.sandbox.shutil.which", lambda name: None)
+    monkeypatch.setattr("autograde.sandbox.bubblewrap.shutil.which", lambda name: None)
     assert run_main(course, monkeypatch, "grade", "00", "--workers", "1") == 1
     assert "sudo apt install bubblewrap" in capsys.readouterr().err
     assert run_main(course, monkeypatch, "grade", "00", "--workers", "1", "--no-sandbox", "--students", "ada", "bob") == 0

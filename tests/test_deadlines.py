@@ -11,10 +11,10 @@ from nbgrader.api import Gradebook
 from test_class import LESSON, NAME, POINTS, new_gradebook, notebook  # noqa: F401 (a fixture)
 
 from autograde.__main__ import main
-from autograde.classroom import Course, grade_class
-from autograde.deadlines import DAY, LatePolicy
-from autograde.gradebook import lesson_scores
-from autograde.lesson import ROOT
+from autograde.grading.classroom import Course, grade_class
+from autograde.grading.deadlines import DAY, LatePolicy
+from autograde.grading.gradebook import lesson_scores
+from autograde.lessons.lesson import ROOT
 
 HANDED_IN = "2026-12-02 10:30:00.000000 UTC"  # 11:30 in Berlin
 
@@ -55,7 +55,7 @@ def test_being_late_costs_the_same_whichever_way_one_grades_and_is_not_graded_an
     subprocess.run(command, cwd=course.root, check=True, capture_output=True)
     assert points(course) == late
     # An extension counts at once, and so does another due date; nobody is graded again for it.
-    monkeypatch.setattr("autograde.classroom.run", lambda job: pytest.fail(f"{job.student} was graded again"))
+    monkeypatch.setattr("autograde.grading.classroom.run", lambda job: pytest.fail(f"{job.student} was graded again"))
     assert main(["due", "00", "2026-12-02 11:31", "--student", "ada"]) == 0
     assert "ada until 2026-12-02 11:31 CET" in capsys.readouterr().out
     assert points(course) == {"ada": POINTS, "bob": 0.75 * POINTS}

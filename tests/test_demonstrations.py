@@ -20,7 +20,7 @@ import torch
 import vae_helpers
 from autograde.catalogue import load_all
 from autograde.catalogue.recurring import of_result
-from autograde.lesson import Lesson, read_lesson
+from autograde.lessons.lesson import Lesson, read_lesson
 from vae_helpers.checks import CheckFailed, check
 from vae_helpers.checks.probes import OPTIONS
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 import vae_helpers
-from autograde.lesson import ROOT, lesson_names, read_lesson
-from autograde.marks import Mark, Marks, State
-from vae_helpers import about
+from autograde.grading.marks import Mark, Marks, State
+from autograde.lessons.lesson import ROOT, lesson_names, read_lesson
+from vae_helpers import versions
 from vae_helpers.explore import values_of
 
 VERSION = vae_helpers.__version__
@@ -62,10 +62,10 @@ def test_versions_agree():
 
 
 def test_without_a_clone_the_version_is_the_metadatas(monkeypatch, tmp_path):
-    monkeypatch.setattr(about, "PYPROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(versions, "PYPROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(importlib.metadata, "version", {"vae-course": "7.8.9"}.get)
     assert vae_helpers.__version__ == "7.8.9"
-    about.PYPROJECT.write_text('[project]\nname = "another"\nversion = "5.0.0"\n')
+    versions.PYPROJECT.write_text('[project]\nname = "another"\nversion = "5.0.0"\n')
     assert vae_helpers.__version__ == "7.8.9"
 
 
@@ -73,13 +73,13 @@ def test_where_nothing_says_the_version_that_is_said(monkeypatch, tmp_path):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(about, "PYPROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(versions, "PYPROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert vae_helpers.__version__ == about.UNKNOWN
+    assert vae_helpers.__version__ == versions.UNKNOWN
 
 
 def test_importing_the_helpers_looks_nothing_up():
-    code = "import sys, vae_helpers; print('vae_helpers.about' in sys.modules)"
+    code = "import sys, vae_helpers; print('vae_helpers.versions' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
 
 

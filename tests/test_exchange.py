@@ -15,11 +15,11 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeFactory
 from traitlets.config import Config, PyFileConfigLoader
 
-from autograde.build import NOTEBOOKS, source_notebook
-from autograde.classroom import Course, grade_class, prepare
 from autograde.demo import reference_source
-from autograde.lesson import ROOT, read_lesson
-from autograde.train_shipped import NAMES, new_conv_vae
+from autograde.grading.classroom import Course, grade_class, prepare
+from autograde.lessons.build import NOTEBOOKS, source_notebook
+from autograde.lessons.lesson import ROOT, read_lesson
+from autograde.lessons.train_shipped import NAMES, new_conv_vae
 from vae_helpers import load_parameters, save_weights
 
 START, TRAINS = read_lesson("00_start_here"), read_lesson("07_convolutional_vae")

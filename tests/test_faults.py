@@ -22,16 +22,16 @@ from faults import ALL, FAULTS, LESSON, MARKER
 from nbconvert.exporters import HTMLExporter
 
 import vae_helpers
-from autograde import groups, sandbox
-from autograde.children import PYTORCH
-from autograde.grading import Job, grade
-from autograde.limits import Limits
-from autograde.marks import Marks, State
-from autograde.memory import memory_elsewhere
-from autograde.reading import read_folder
-from autograde.sandbox import require_sandbox
-from autograde.seeds import seeds_of
-from vae_helpers.checks.choosing import Handin, Missing
+from autograde.grading.grade import Job, grade
+from autograde.grading.handin_files import read_folder
+from autograde.grading.marks import Marks, State
+from autograde.grading.seeds import seeds_of
+from autograde.sandbox import bubblewrap, cgroups
+from autograde.sandbox.bubblewrap import require_sandbox
+from autograde.sandbox.children import PYTORCH
+from autograde.sandbox.limits import Limits
+from autograde.sandbox.memory import memory_elsewhere
+from vae_helpers.submissions.choosing import Handin, Missing
 
 pytestmark = pytest.mark.xdist_group("faults")  # each is graded once, for all the tests that look at it
 SEEDS = seeds_of(b"secret", "student", LESSON.exercises)
@@ -227,17 +227,17 @@ def test_a_course_below_tmp_is_not_covered_by_the_sandboxs_own_tmp(monkeypatch):
     with tempfile.TemporaryDirectory(dir="/tmp") as helpers:
         Path(helpers).chmod(0o755)
         Path(helpers, "there").touch()
-        monkeypatch.setattr(sandbox, "HELPERS", Path(helpers))
-        command = [*sandbox._arguments(1 << 20), "--", "/bin/ls", helpers]
+        monkeypatch.setattr(bubblewrap, "HELPERS", Path(helpers))
+        command = [*bubblewrap._arguments(1 << 20), "--", "/bin/ls", helpers]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["there"]
 
 
 def test_what_lies_in_the_sandboxs_folders_is_counted_as_memory():
-    with sandbox.Sandbox(32 << 20) as box:
-        before = memory_elsewhere(box.first, sandbox.FOLDERS)
-        for i, folder in enumerate(sandbox.FOLDERS):
+    with bubblewrap.Sandbox(32 << 20) as box:
+        before = memory_elsewhere(box.first, bubblewrap.FOLDERS)
+        for i, folder in enumerate(bubblewrap.FOLDERS):
             Path(f"/proc/{box.first}/root{folder}/file").write_bytes(bytes(i + 1 << 20))
-        assert memory_elsewhere(box.first, sandbox.FOLDERS) - before == 6 << 20
+        assert memory_elsewhere(box.first, bubblewrap.FOLDERS) - before == 6 << 20
 
 
 LENT = "0::/lent.slice/grader.scope\n"
@@ -258,16 +258,16 @@ def test_control_groups_are_made_where_the_system_lends_them(tmp_path, told, con
     (tmp_path / "lent.slice").mkdir()
     (tmp_path / "lent.slice" / "cgroup.procs").touch()
     (tmp_path / "lent.slice" / "cgroup.subtree_control").write_text(controllers)
-    found = groups.lent_group(tmp_path, tmp_path / "self")
+    found = cgroups.lent_group(tmp_path, tmp_path / "self")
     assert found == (tmp_path / "lent.slice" if lends else None)
 
 
 def test_a_submission_runs_in_its_control_group(tmp_path, monkeypatch, honest):
     """In a hierarchy of plain files, which hold what is written to them."""
     seen = []
-    monkeypatch.setattr(groups, "lent_group", lambda: tmp_path)
-    monkeypatch.setattr(groups, "_remove", seen.append)
-    monkeypatch.setattr(groups.Group, "ran_out", lambda group: False)
+    monkeypatch.setattr(cgroups, "lent_group", lambda: tmp_path)
+    monkeypatch.setattr(cgroups, "_remove", seen.append)
+    monkeypatch.setattr(cgroups.Group, "ran_out", lambda group: False)
     assert grade(Job(honest, LESSON.name, SEEDS)).points == ALL
     (group,) = seen
     assert {path.name: path.read_text() for path in group.iterdir()} == {
@@ -280,13 +280,13 @@ def test_a_submission_runs_in_its_control_group(tmp_path, monkeypatch, honest):
 
 
 def test_what_the_kernel_ends_for_its_memory_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(groups, "lent_group", lambda: tmp_path)
-    monkeypatch.setattr(groups, "_remove", lambda path: None)
+    monkeypatch.setattr(cgroups, "lent_group", lambda: tmp_path)
+    monkeypatch.setattr(cgroups, "_remove", lambda path: None)
     (tmp_path / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
-    assert groups.Group(tmp_path, 0).ran_out()
+    assert cgroups.Group(tmp_path, 0).ran_out()
     (tmp_path / "memory.events").write_text("low 0\noom 0\noom_kill 0\n")
-    assert not groups.Group(tmp_path, 0).ran_out()
-    monkeypatch.setattr(groups.Group, "ran_out", lambda group: True)
+    assert not cgroups.Group(tmp_path, 0).ran_out()
+    monkeypatch.setattr(cgroups.Group, "ran_out", lambda group: True)
     marks = grade(
         Job(answer("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n" + faults.RIGHT), LESSON.name, SEEDS)
     )

@@ -11,10 +11,10 @@ from latex2mathml.converter import convert
 from nbgrader.api import Gradebook
 from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # noqa: F401 (a fixture)
 
-from autograde import feedback
-from autograde.build import NOTEBOOKS
-from autograde.classroom import Course, grade_class
-from autograde.lesson import ROOT, lesson_names
+from autograde.grading.classroom import Course, grade_class
+from autograde.lessons.build import NOTEBOOKS
+from autograde.lessons.lesson import ROOT, lesson_names
+from autograde.reports import feedback
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from test_exchange import trained_weights
 from test_trained import mark_of
 
-from vae_helpers.checks.finding import by_name
+from vae_helpers.submissions.weight_files import by_name
 
 PATHS = [
     "vae.safetensors",

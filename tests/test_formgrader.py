@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograde.classroom import Course, prepare
-from autograde.lesson import ROOT, read_lesson
+from autograde.grading.classroom import Course, prepare
+from autograde.lessons.lesson import ROOT, read_lesson
 
 LESSONS = ["00_start_here", "03_kl_divergence"]
 PAGES = ("", "/manage_assignments", "/gradebook", "/manage_students", "/manage_submissions/00_start_here")

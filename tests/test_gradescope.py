@@ -12,8 +12,8 @@ import pytest
 from test_class import LESSON, NAME, POINTS, WRONG, notebook
 
 from autograde.__main__ import main
-from autograde.gradescope import results_of, run
-from autograde.marks import Mark, Marks, State
+from autograde.grading.marks import Mark, Marks, State
+from autograde.lms.gradescope import results_of, run
 
 
 @pytest.fixture(scope="module")

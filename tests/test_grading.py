@@ -13,9 +13,9 @@ from nbformat.v4 import new_code_cell, new_output
 from nbgrader.api import Gradebook
 
 from autograde import demo, judge
-from autograde.build import NOTEBOOKS, check_id, write_source
 from autograde.catalogue import find_exercise
-from autograde.lesson import ROOT, LessonError, read_lesson
+from autograde.lessons.build import NOTEBOOKS, check_id, write_source
+from autograde.lessons.lesson import ROOT, LessonError, read_lesson
 
 pytestmark = pytest.mark.xdist_group("grading")  # one course for all of them
 LESSON = read_lesson("03_kl_divergence")

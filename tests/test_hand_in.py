@@ -13,17 +13,17 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 import autograde.kernels  # noqa: F401
-from autograde.build import NOTEBOOKS, source_notebook
-from autograde.classroom import Course
-from autograde.collecting import collect
-from autograde.ending import HAND_IN_IDS
-from autograde.grading import Job, grade
-from autograde.lesson import ROOT, lesson_names, read_lesson
-from autograde.reading import read_folder
+from autograde.grading.classroom import Course
+from autograde.grading.grade import Job, grade
+from autograde.grading.handin_files import read_folder
+from autograde.lessons.build import NOTEBOOKS, source_notebook
+from autograde.lessons.last_cells import HAND_IN_IDS
+from autograde.lessons.lesson import ROOT, lesson_names, read_lesson
+from autograde.lms.collecting import collect
 from vae_helpers.__main__ import main
-from vae_helpers.checks.protocol import NO_HAND_IN
-from vae_helpers.checks.released import released
-from vae_helpers.handing_in import CannotHandIn, find_notebook, hand_in, pack, unsaved
+from vae_helpers.submissions.handing_in import CannotHandIn, find_notebook, hand_in, pack, unsaved
+from vae_helpers.submissions.protocol import NO_HAND_IN
+from vae_helpers.submissions.released import released
 
 LESSON = read_lesson("03_kl_divergence")
 POINTS = sum(cell.points for cell in LESSON.exercises.values())

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import vae_helpers
-from autograde.train_shipped import no_digits
+from autograde.lessons.train_shipped import no_digits
 from vae_helpers import (
     History,
     evaluate_elbo,

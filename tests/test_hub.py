@@ -19,9 +19,9 @@ import pytest
 from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook  # noqa: F401 (a fixture)
 from test_exchange import solved
 
-from autograde.build import NOTEBOOKS
-from autograde.classroom import Course, prepare
-from autograde.lesson import ROOT
+from autograde.grading.classroom import Course, prepare
+from autograde.lessons.build import NOTEBOOKS
+from autograde.lessons.lesson import ROOT
 
 PROXY = os.environ.get("CONFIGURABLE_HTTP_PROXY") or shutil.which("configurable-http-proxy")
 pytest.importorskip("jupyterhub", reason='no hub is run: pip install -e ".[hub]"')

@@ -12,12 +12,12 @@ from nbgrader.api import Gradebook
 from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # noqa: F401 (a fixture)
 
 from autograde.__main__ import main
-from autograde.build import source_notebook
-from autograde.classroom import Course, grade_class
-from autograde.collecting import collect, told
-from autograde.lesson import ROOT, CourseError, read_lesson
-from autograde.lms import read_participants
-from autograde.spreadsheets import CsvExport, quoted
+from autograde.grading.classroom import Course, grade_class
+from autograde.lessons.build import source_notebook
+from autograde.lessons.lesson import ROOT, CourseError, read_lesson
+from autograde.lms.collecting import collect, told
+from autograde.lms.participants import read_participants
+from autograde.lms.spreadsheets import CsvExport, quoted
 
 TRAINS = read_lesson("07_convolutional_vae")
 RIGHT = notebook()
@@ -236,7 +236,7 @@ def test_what_cannot_be_placed_is_said_and_hurts_nobody(empty, tmp_path, monkeyp
 
 
 def test_a_file_that_unpacks_to_more_than_it_may_is_left_out(empty, tmp_path, monkeypatch):
-    monkeypatch.setattr("autograde.collecting.LARGEST_FILES", 1 << 20)
+    monkeypatch.setattr("autograde.lms.collecting.LARGEST_FILES", 1 << 20)
     source = download(tmp_path, {f"ada/{NAME}": RIGHT, "ada/zeros.npy": bytes(2 << 20), f"bob/{NAME}": bytes(2 << 20)})
     assert source.stat().st_size < 1 << 20
     result = collect(empty, source)

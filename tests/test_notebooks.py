@@ -11,12 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from autograde.build import write_source
-from autograde.grading import Job, grade
-from autograde.lesson import lesson_names, read_lesson
-from autograde.marks import State
-from autograde.reading import read_folder
-from vae_helpers.checks.protocol import NO_HAND_IN
+from autograde.grading.grade import Job, grade
+from autograde.grading.handin_files import read_folder
+from autograde.grading.marks import State
+from autograde.lessons.build import write_source
+from autograde.lessons.lesson import lesson_names, read_lesson
+from vae_helpers.submissions.protocol import NO_HAND_IN
 
 BUDGET = {"13_likelihoods": 180}  # seconds on 2 free cores; 90 for every other lesson
 HANGS = 1800  # seconds: a cell that takes longer, on however busy a machine, never ends

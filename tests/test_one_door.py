@@ -16,9 +16,9 @@ from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # n
 from traitlets.config import PyFileConfigLoader
 
 from autograde.__main__ import main
-from autograde.classroom import Course
-from autograde.lesson import ROOT
-from autograde.marks import State
+from autograde.grading.classroom import Course
+from autograde.grading.marks import State
+from autograde.lessons.lesson import ROOT
 
 WAYS = ("grade", "command", "button")
 # In the instructor's file: what being late costs, and a preprocessor of theirs, which counts on marks that are saved.

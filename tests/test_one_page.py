@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from autograde.lesson import ROOT, read_lesson
-from autograde.solutions import reference_namespace
+from autograde.lessons.lesson import ROOT, read_lesson
+from autograde.lessons.solutions import reference_namespace
 from vae_helpers import load_mnist
 
 PAGE = ROOT / "solutions" / "vae.py"

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from autograde.catalogue import Exercise, load_all
-from autograde.claims import PROCESSORS
-from autograde.lesson import ROOT
-from autograde.rounding import MANY, observe_elsewhere
+from autograde.lessons.claims import PROCESSORS
+from autograde.lessons.lesson import ROOT
+from autograde.lessons.rounding import MANY, observe_elsewhere
 from vae_helpers.checks import PUBLIC_SEED, answer_key, observe
 from vae_helpers.checks.observation import Observation, leave_undecided, undecided_places
 from vae_helpers.checks.verdict import compare

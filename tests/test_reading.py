@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
-from autograde import boundary
-from autograde.boundary import bounded
-from autograde.reading import read_folder
-from vae_helpers.checks.choosing import Missing, Unreadable
-from vae_helpers.checks.syntax import is_answer, says_the_same
+from autograde.grading import guarded_reading
+from autograde.grading.guarded_reading import bounded
+from autograde.grading.handin_files import read_folder
+from vae_helpers.submissions.choosing import Missing, Unreadable
+from vae_helpers.submissions.syntax import is_answer, says_the_same
 
 STUB = 'def f(x):\n    """Double it."""\n    # YOUR CODE HERE\n    raise NotImplementedError("not written yet")\n'
 
@@ -38,7 +38,7 @@ def stumble():
     ids=["spins", "fills the memory", "dies", "stumbles"],
 )
 def test_whatever_happens_behind_the_boundary_ends_in_a_sentence(monkeypatch, function, says):
-    monkeypatch.setattr(boundary, "SECONDS", 1)
+    monkeypatch.setattr(guarded_reading, "SECONDS", 1)
     with pytest.raises(Unreadable, match=says):
         bounded(function)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from autograde.catalogue import reference
-from autograde.lesson import read_lesson
-from autograde.solutions import reference_namespace
-from autograde.train_shipped import NAMES, new_conv_vae
+from autograde.lessons.lesson import read_lesson
+from autograde.lessons.solutions import reference_namespace
+from autograde.lessons.train_shipped import NAMES, new_conv_vae
 from vae_helpers import load_mnist, load_parameters
 
 QUICK = settings(deadline=None, max_examples=150)

@@ -12,8 +12,8 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from autograde import judge
 from autograde.catalogue import reference
-from autograde.lesson import read_lesson
-from autograde.solutions import reference_namespace
+from autograde.lessons.lesson import read_lesson
+from autograde.lessons.solutions import reference_namespace
 from vae_helpers import load_mnist, load_parameters
 from vae_helpers.checks import observe
 from vae_helpers.checks.agreement import close

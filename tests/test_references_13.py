@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from autograde.catalogue import reference
-from autograde.train_shipped import train_mlp_vae
+from autograde.lessons.train_shipped import train_mlp_vae
 from vae_helpers import evaluate_elbo, load_mnist, load_pretrained
 from vae_helpers.pretrained import MLPVAE, SHIPPED
 from vae_helpers.toy import LinearGaussian, LinearVAE

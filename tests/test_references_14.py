@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from autograde.catalogue import find_exercise, reference
-from autograde.solutions import reference_namespace
+from autograde.lessons.solutions import reference_namespace
 
 QUICK = settings(deadline=None, max_examples=30)
 SCHEDULES = st.lists(st.floats(0.3, 0.97), min_size=2, max_size=7)  # the α of each step

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from autograde.catalogue import find_exercise
-from autograde.gradebook import Score
-from autograde.lesson import read_lesson
-from autograde.marks import Mark, Marks, State
-from autograde.overview import overview
-from autograde.predictions import chosen, misconceptions, mistake_in, right_options
-from autograde.report import report
+from autograde.grading.gradebook import Score
+from autograde.grading.marks import Mark, Marks, State
+from autograde.lessons.lesson import read_lesson
+from autograde.reports.choices import chosen, misconceptions, mistake_in, right_options
+from autograde.reports.overview import overview
+from autograde.reports.report import report
 
 KL, ELBO = read_lesson("03_kl_divergence"), read_lesson("02_elbo")
 PREDICTION = "predict_narrow"
@@ -50,7 +50,7 @@ def test_what_was_chosen_is_told_by_the_mark(given, letter):
 
 
 def test_every_prediction_with_letters_has_its_right_one():
-    from autograde.lesson import lesson_names
+    from autograde.lessons.lesson import lesson_names
 
     for lesson in map(read_lesson, lesson_names()):
         for name, letter in right_options(lesson).items():
@@ -155,4 +155,4 @@ def test_the_templates_are_in_the_package():
     import tomllib
 
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
-    assert "templates/*" in project["tool"]["setuptools"]["package-data"]["autograde"]
+    assert "templates/*" in project["tool"]["setuptools"]["package-data"]["autograde.reports"]

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograde.build import compile_key, key_holds
 from autograde.catalogue import CATALOGUE, Exercise
-from autograde.lesson import LessonError
-from autograde.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
+from autograde.lessons.build import compile_key, key_holds
+from autograde.lessons.lesson import LessonError
+from autograde.lessons.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
 from vae_helpers.checks import KEYS
 from vae_helpers.checks.agreement import agree
 from vae_helpers.checks.observation import pack, undecided_places, unpack

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from autograde.lesson import lesson_names, read_lesson
+from autograde.lessons.lesson import lesson_names, read_lesson
 
 ROOT = Path(__file__).resolve().parent.parent
 tomllib = pytest.importorskip("tomllib")  # Python 3.11

@@ -13,8 +13,8 @@ import torch
 from bs4 import BeautifulSoup
 
 from autograde.__main__ import main
-from autograde.build import NOTEBOOKS, check_id, source_notebook
-from autograde.lesson import CourseError, lesson_names, read_lesson
+from autograde.lessons.build import NOTEBOOKS, check_id, source_notebook
+from autograde.lessons.lesson import CourseError, lesson_names, read_lesson
 from autograde.site import launch, recording, run
 from autograde.site.leaks import refuse_leaks, solution_lines
 from autograde.site.make import make
@@ -260,7 +260,7 @@ def test_from_one_address_three_buttons(tmp_path):
 
 def test_with_an_address_a_notebook_s_first_code_cell_installs_the_course_in_colab_alone(monkeypatch):
     before = source_notebook(LESSON)
-    monkeypatch.setattr("autograde.build.repository", lambda: "someone/vae")
+    monkeypatch.setattr("autograde.lessons.build.repository", lambda: "someone/vae")
     made = source_notebook(LESSON)
     install = next(cell for cell in made.cells if cell.cell_type == "code")
     assert made.cells[1] is install and [cell for cell in made.cells if cell is not install] == before.cells

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from autograde import starting
-from autograde.starting import GraderError, OtherHelpers, helpers_digest, warm_parent
+from autograde.sandbox import starting
+from autograde.sandbox.starting import GraderError, OtherHelpers, helpers_digest, warm_parent
 
 UP = f"import socket\nhere = socket.socket(fileno=0)\nhere.send(b'{helpers_digest()}')\nhere.send(b'warm')\nhere.recv(1)\n"
 

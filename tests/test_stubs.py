@@ -5,8 +5,8 @@ import pytest
 from nbclient import NotebookClient
 
 import autograde.kernels  # noqa: F401
-from autograde.build import NOTEBOOKS
-from autograde.lesson import lesson_names, read_lesson
+from autograde.lessons.build import NOTEBOOKS
+from autograde.lessons.lesson import lesson_names, read_lesson
 
 HANGS = 1800  # seconds: a cell that takes longer, on however busy a machine, never ends
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from torch import nn
 
-from autograde.build import source_notebook
-from autograde.grading import Job, grade
-from autograde.lesson import read_lesson
-from autograde.marks import State
+from autograde.grading.grade import Job, grade
+from autograde.grading.marks import State
+from autograde.lessons.build import source_notebook
+from autograde.lessons.lesson import read_lesson
 from vae_helpers import load_mnist
 from vae_helpers.checks import check
-from vae_helpers.checks.choosing import Handin
+from vae_helpers.submissions.choosing import Handin
 
 LESSON = read_lesson("07_convolutional_vae")
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 
 from autograde import __main__ as command
-from autograde import train_shipped
+from autograde.lessons import train_shipped
 from vae_helpers import evaluate_elbo, load_mnist, load_parameters, load_pretrained, pretrained
 
 D = 16

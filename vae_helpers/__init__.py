@@ -46,15 +46,15 @@ __all__ = [
 def __getattr__(name: str):
     # Imported when asked for, since looking up what is installed takes its time.
     if name == "__version__":
-        from .about import course_version
+        from .versions import course_version
 
         return course_version()
     if name == "hand_in":
-        from .handing_in import hand_in
+        from .submissions.handing_in import hand_in
 
         return hand_in
     if name == "show_versions":
-        from .about import show_versions
+        from .versions import show_versions
 
         return show_versions
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

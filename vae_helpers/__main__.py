@@ -76,7 +76,7 @@ def main(argv: Sequence[str] = ()) -> int:
 
 
 def _hand_in(lesson: str, notebook: str | None) -> int:
-    from .handing_in import CannotHandIn, pack
+    from .submissions.handing_in import CannotHandIn, pack
 
     if hasattr(sys.stdout, "reconfigure"):  # a Windows console may not have every character that a verdict has
         sys.stdout.reconfigure(errors="replace")

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from autograde.lesson import Cell, Lesson, lesson_of
-from autograde.solutions import implementation_of, reference_namespace, run_cells
+from autograde.lessons.lesson import Cell, Lesson, lesson_of
+from autograde.lessons.solutions import implementation_of, reference_namespace, run_cells
 
 from .recurring import HINTS, Recurring
 

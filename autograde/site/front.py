@@ -4,8 +4,8 @@ import html
 import re
 from pathlib import Path
 
-from ..judging import judge
-from ..lesson import ROOT, Lesson
+from ..grading.judging import judge
+from ..lessons.lesson import ROOT, Lesson
 from .explorer import plane
 
 TITLE = "Variational autoencoders, hands on"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from ..lesson import ROOT
+from ..lessons.lesson import ROOT
 
 BRANCH = "main"
 

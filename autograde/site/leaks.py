@@ -7,8 +7,8 @@ from pathlib import Path
 
 import nbformat
 
-from ..build import NOTEBOOKS
-from ..lesson import BEGIN, END, CourseError, Lesson, lesson_names, read_lesson
+from ..lessons.build import NOTEBOOKS
+from ..lessons.lesson import BEGIN, END, CourseError, Lesson, lesson_names, read_lesson
 
 TEXTS = {".html", ".js", ".json", ".ipynb", ".txt", ".md"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from ..build import NOTEBOOKS
-from ..lesson import ROOT, CourseError, Lesson
+from ..lessons.build import NOTEBOOKS
+from ..lessons.lesson import ROOT, CourseError, Lesson
 from . import front
 from .explorer import write_data
 from .launch import buttons, repository

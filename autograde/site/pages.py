@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 
-from ..build import INSTALL_ID, NOTEBOOKS, check_id, source_notebook
-from ..ending import HAND_IN_IDS
-from ..lesson import Cell, CourseError, Lesson
+from ..lessons.build import INSTALL_ID, NOTEBOOKS, check_id, source_notebook
+from ..lessons.last_cells import HAND_IN_IDS
+from ..lessons.lesson import Cell, CourseError, Lesson
 from .explorer import frames, plane
 from .figures import save_figure
 from .launch import file_address

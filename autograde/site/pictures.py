@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..lesson import ROOT, CourseError, read_lesson
+from ..lessons.lesson import ROOT, CourseError, read_lesson
 from .make import make
 
 PICTURES = ROOT / ".github" / "pictures"
@@ -65,9 +65,9 @@ def _drag(page) -> None:
 
 
 def _class_report(folder: Path) -> Path:
-    from ..classroom import Course
     from ..demo import demo
-    from ..report import write_report
+    from ..grading.classroom import Course
+    from ..reports.report import write_report
 
     demo(folder, [LESSON])
     return write_report(Course.find(folder), read_lesson(LESSON), folder / "report.html")

@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from vae_helpers.checks.protocol import NO_HAND_IN
 from vae_helpers.files import write_whole
+from vae_helpers.submissions.protocol import NO_HAND_IN
 
-from ..build import source_notebook
-from ..lesson import ROOT, CourseError, Lesson
+from ..lessons.build import source_notebook
+from ..lessons.lesson import ROOT, CourseError, Lesson
 
 KEPT = ROOT / "build" / "executed"
 HANGS = 1800  # seconds: a cell that takes longer, on however busy a machine, never ends

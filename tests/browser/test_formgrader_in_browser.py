@@ -9,8 +9,8 @@ from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # n
 from test_formgrader import serving
 
 from autograde.__main__ import main
-from autograde.classroom import Course, prepare
-from autograde.lesson import ROOT
+from autograde.grading.classroom import Course, prepare
+from autograde.lessons.lesson import ROOT
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -7,9 +7,9 @@ import nbformat
 import pytest
 from test_formgrader import serving
 
-from autograde.build import NOTEBOOKS
 from autograde.demo import reference_source
-from autograde.lesson import read_lesson
+from autograde.lessons.build import NOTEBOOKS
+from autograde.lessons.lesson import read_lesson
 from vae_helpers.__main__ import copy_lessons
 
 expect = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"').expect

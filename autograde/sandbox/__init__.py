@@ -1,0 +1,1 @@
+"""Student code, run: forked from a warm parent, in namespaces of its own, within its budgets."""
