@@ -12,12 +12,11 @@ import pytest
 
 from autograde.catalogue import CATALOGUE, Exercise
 from autograde.lessons import build as builder
+from autograde.lessons.answer_keys import compile_key, key_holds
 from autograde.lessons.build import (
     NOTEBOOKS,
     build,
     check_id,
-    compile_key,
-    key_holds,
     remove_left_over,
     source_notebook,
 )
@@ -230,7 +229,7 @@ def test_a_name_that_another_lesson_has(tmp_path, monkeypatch):
         (
             lambda x, y: x,
             None,
-            r"the reference raises TypeError: .* \(a call\): mend its probe in .*/probes/lesson_03\.py; .* raises=",
+            r"the reference raises TypeError: .* \(a call\): mend the solution, or its probe in .*/probes/lesson_03\.py; .* raises=",
         ),
         (lambda x, y: x, ValueError, "the reference raises TypeError"),
         (lambda x: x, ValueError, r"the reference raises no ValueError \(a call\)"),
@@ -269,6 +268,28 @@ def test_registering_twice_is_said_by_the_build_in_one_line(tmp_path, monkeypatc
     assert refused(lesson_of(tmp_path, EXERCISE), tmp_path).startswith(
         "autograde/catalogue has two entries called 'gaussian_kl'"
     )
+
+
+def test_a_slip_in_the_catalogue_is_told_with_its_place(tmp_path, monkeypatch, newcomer):
+    lesson = lesson_of(tmp_path, EXERCISE)
+    monkeypatch.setattr(builder, "load_catalogue", lambda: 1 / 0)
+    assert re.fullmatch(r".*test_build\.py:\d+: ZeroDivisionError: division by zero", refused(lesson, tmp_path))
+    monkeypatch.undo()
+    monkeypatch.setattr(builder, "ROOT", tmp_path)
+    module = tmp_path / "autograde" / "catalogue" / "lesson_09.py"
+    module.parent.mkdir(parents=True)
+    module.write_text('\n@kl.mistake("…")\ndef slip(mu):\n    return reference("gausian_kl")(mu)\n')
+    said = "autograde/catalogue/lesson_09.py:4: no exercise is called 'gausian_kl' (near it: gaussian_kl"
+    assert refused(lesson, tmp_path).startswith(said)
+
+
+def test_a_mistake_that_cannot_be_made_is_named(monkeypatch):
+    entry = CATALOGUE["gaussian_kl"]
+    monkeypatch.setattr(entry, "mistakes", dict(entry.mistakes))
+    entry.edited("slip", "no such text", "", "a hint")
+    said = "the mistake 'slip' in autograde/catalogue/lesson_03.py: `no such text` stands 0 times in the solution, not once"
+    with pytest.raises(LessonError, match=re.escape(said)):
+        compile_key("gaussian_kl")
 
 
 CARD = "### Exercise 1 · `gaussian_kl` ★★ · 2 points · 5 minutes"

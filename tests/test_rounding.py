@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograde.catalogue import CATALOGUE, Exercise
-from autograde.lessons.build import compile_key, key_holds
+from autograde.lessons.answer_keys import compile_key, key_holds
 from autograde.lessons.lesson import LessonError
 from autograde.lessons.rounding import MANY, OtherArithmetic, observe_decided, other_last_bits
 from vae_helpers.checks import KEYS

@@ -18,6 +18,7 @@ def by_distributions(mu, logvar): ...
 """
 
 import ast
+import difflib
 import importlib
 import pkgutil
 import re
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from autograde.lessons.lesson import Cell, Lesson, lesson_of
+from autograde.lessons.lesson import Cell, CourseError, Lesson, lesson_of, module_of
 from autograde.lessons.solutions import implementation_of, reference_namespace, run_cells
 
 from .recurring import HINTS, Recurring
@@ -97,7 +98,13 @@ class Exercise:
     def _add(self, name: str, hint: str, make: Callable[[], Any]) -> None:
         if name in self.mistakes:
             raise ValueError(f"{self.name} has two mistakes called {name!r}")
-        self.mistakes[name] = (hint, cache(make))
+        self.mistakes[name] = (hint, cache(lambda: self._made(name, make)))
+
+    def _made(self, name: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except (CourseError, ValueError) as error:
+            raise ValueError(f"the mistake {name!r} in {module_of(self.lesson, 'catalogue')}: {error}") from error
 
     def variant(self, implementation):
         """Register the decorated implementation as a correct variant."""
@@ -154,7 +161,8 @@ def find_exercise(name: str) -> Exercise:
     lesson, _, function = name.rpartition("/")
     asking = [e for e in CATALOGUE.values() if function in (e.name, e.cell.check) and e.lesson.name.startswith(lesson)]
     if not asking:
-        raise ValueError(f"no exercise is called {name!r} (known: {', '.join(sorted(CATALOGUE))})")
+        near = difflib.get_close_matches(name, CATALOGUE)
+        raise ValueError(f"no exercise is called {name!r}" + f" (near it: {', '.join(near)})" * bool(near))
     if len(asking) > 1:
         ways = " or ".join(repr(f"{e.lesson.name.split('_')[0]}/{function}") for e in asking)
         raise ValueError(f"more than one exercise asks for {name!r}: say {ways}")

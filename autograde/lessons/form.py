@@ -88,6 +88,7 @@ def _check_cards(lesson: Lesson, options: dict[str, str]) -> None:
     wrong: list[tuple[int, str]] = []
     heading: tuple[int, str] | None = None  # the last one that no exercise has taken
     hints, letters = 0, ""
+    stray = 0  # the line of a hint that stands below no heading
     places = {id(cell): place for place, cell in _numbered(lesson, options)}
     for cell in lesson.cells:
         if cell.exercise:
@@ -100,6 +101,8 @@ def _check_cards(lesson: Lesson, options: dict[str, str]) -> None:
             right = f"### {kind.capitalize()} {number} · `{shown(cell)}` {stars} · {worth} · {time} minutes"
             if not heading:
                 raise LessonError(f"{lesson.path}:{line}: {cell.exercise} has no heading of its own: write {right}")
+            if stray:
+                break
             if said != right:
                 wrong.append((heading[0], f"write {right}"))
             if (wanted := options.get(cell.exercise, "")) and letters != wanted:
@@ -118,10 +121,11 @@ def _check_cards(lesson: Lesson, options: dict[str, str]) -> None:
                 letters = option[1] if not letters or option[1] <= letters[-1] else letters + option[1]
             if hint := HINT.match(text):
                 hints += 1
-                if not heading:
-                    raise LessonError(f"{lesson.path}:{line}: hints stand between the heading of an exercise and its cell")
+                stray = stray or line * (not heading)
                 if hint[1] != f"Hint {hints}":
                     wrong.append((line, f"write Hint {hints}"))
+    if stray:
+        raise LessonError(f"{lesson.path}:{stray}: hints stand between the heading of an exercise and its cell")
     if heading:
         raise LessonError(f"{lesson.path}:{heading[0]}: no exercise follows this heading")
     if wrong:

@@ -150,3 +150,9 @@ def lesson_of(exercise: str) -> Lesson:
         if exercise in lesson.exercises:
             return lesson
     raise LessonError(f"no lesson in {SOLUTIONS} has an exercise called {exercise!r}")
+
+
+def module_of(lesson: Lesson, kind: str) -> str:
+    """The file of the lesson's probes ("probes") or catalogue entries ("catalogue"), from the repository's root."""
+    folder = {"probes": "vae_helpers/checks/probes", "catalogue": "autograde/catalogue"}[kind]
+    return f"{folder}/lesson_{lesson.name.split('_')[0]}.py"

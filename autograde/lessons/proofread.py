@@ -8,7 +8,7 @@ from vae_helpers.checks.probes import OPTIONS
 from vae_helpers.files import write_whole
 
 from .form import check_form, prose, time, total
-from .lesson import ROOT, Cell, Lesson, LessonError
+from .lesson import ROOT, Cell, Lesson, LessonError, module_of
 
 README = ROOT / "README.md"
 OWN_NUMBER = re.compile(r"^### (Exercise|Prediction|Challenge) \d+")
@@ -71,12 +71,6 @@ def _check_mentions(lesson: Lesson, numbered: dict[tuple[str, int], str], hints:
         if said := MENTION.search(text):
             name = numbered.get((said[1].lower(), int(said[2])), "NAME")
             raise LessonError(f"{where}: write `{name}` for {said[0]!r}: numbers change when an exercise is added")
-
-
-def module_of(lesson: Lesson, kind: str) -> str:
-    """The file of the lesson's probes ("probes") or catalogue entries ("catalogue"), from the repository's root."""
-    folder = {"probes": "vae_helpers/checks/probes", "catalogue": "autograde/catalogue"}[kind]
-    return f"{folder}/lesson_{lesson.name.split('_')[0]}.py"
 
 
 def _check_calls(cell: Cell, lesson: Lesson) -> None:

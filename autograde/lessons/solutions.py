@@ -28,7 +28,7 @@ def run_cells(lesson: Lesson, edit: tuple[str, str, str] | None = None) -> dict[
         source = cell.source
         if edit and cell.exercise == edit[0]:
             if source.count(edit[1]) != 1:
-                raise ValueError(f"{lesson.path}: {edit[1]!r} stands {source.count(edit[1])} times in {edit[0]}, not once")
+                raise ValueError(f"`{edit[1]}` stands {source.count(edit[1])} times in the solution, not once")
             source = source.replace(edit[1], edit[2])
         try:
             exec(compile(source, f"{lesson.path}:{cell.exercise or 'given'}", "exec"), module.__dict__)
