@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from . import observe
+from .devices import on_this_machine
 from .finding import find_weights
 from .observation import Observation
 from .protocol import CELL, ERROR, NO_HAND_IN, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
@@ -66,17 +67,18 @@ def take(
     sys.path.append(folder)
     find_weights(folder)
     namespace = shell().user_ns
-    for step in steps:
-        name = step["name"]
-        yield {}, {STARTED: name}
-        if "source" not in step:
-            yield probed(step, namespace, seconds, given)
-            continue
-        is_own, began = name.startswith(OWN), time.monotonic()
-        error = run_cell(name, step["source"], min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
-        own_seconds -= is_own * (time.monotonic() - began)
-        if error is not None:
-            yield {}, {ERROR: error}
+    with on_this_machine([step["source"] for step in steps if "source" in step]):
+        for step in steps:
+            name = step["name"]
+            yield {}, {STARTED: name}
+            if "source" not in step:
+                yield probed(step, namespace, seconds, given)
+                continue
+            is_own, began = name.startswith(OWN), time.monotonic()
+            error = run_cell(name, step["source"], min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
+            own_seconds -= is_own * (time.monotonic() - began)
+            if error is not None:
+                yield {}, {ERROR: error}
 
 
 def probed(
