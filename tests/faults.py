@@ -12,6 +12,7 @@ function makes it is in its decorator:
     @folder   an edit of the folder, in which the right notebook lies already
 """
 
+import io
 import json
 import os
 import socket
@@ -585,6 +586,23 @@ def written_in_colab(made):
     find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF")
 
 
+@notebook()
+def for_another_machines_device(made):
+    """Cells that ask for a GPU, in each way, and for the folder of a drive; and a right answer that computes there."""
+    code = """
+    import os
+    os.chdir("/content/drive/MyDrive/vae")
+    torch.set_default_device("cuda")
+    gpu = torch.device("cuda", 0)
+    layer = nn.Linear(2, 2).cuda().to("mps")
+    with torch.device("cuda"):
+        whole = torch.tensor(2.0)
+    HALF = torch.ones(1, device=gpu) / whole.to(gpu)
+    """
+    made.cells.insert(made.cells.index(find(made, ATTACKED)), new_code_cell("from torch import nn\n" + dedent(code)))
+    find(made, ATTACKED).source = RIGHT.replace("0.5", "HALF").replace("mu**2", "mu.cuda() ** 2")
+
+
 @notebook(FAILED)
 def a_constant_after_what_stops(made):
     """An own cell that stops before it defines what the answer needs."""
@@ -643,6 +661,12 @@ def latin_1(path):
 def byte_order_mark(path):
     """A notebook that Windows' Notepad has saved."""
     (path / NAME).write_bytes(b"\xef\xbb\xbf" + (path / NAME).read_bytes())
+
+
+@folder()
+def utf_16(path):
+    """A notebook that came through PowerShell's >."""
+    (path / NAME).write_bytes((path / NAME).read_text().encode("utf-16"))
 
 
 @folder(UNREADABLE, state=UNREADABLE)
@@ -815,8 +839,8 @@ def called_json(path):
 
 @folder()
 def called_txt(path):
-    """A notebook as Windows saves it for somebody who can't see extensions."""
-    renamed_to(path, f"{NAME}.txt")
+    """A notebook as Windows saves it for somebody who can't see extensions, after a browser that knows what is in it."""
+    renamed_to(path, f"{NAME}.json.txt")
 
 
 @folder()
@@ -835,6 +859,32 @@ def zipped(path):
         archive.writestr("homework/my_half.py", "HALF = 0.5")
         archive.writestr("__MACOSX/homework/._03_kl_divergence.ipynb", "spam")
         archive.writestr("../../../tmp/vae-fault", "spam")
+
+
+@folder()
+def zipped_twice(path):
+    """An archive of an archive, which Windows has made with its own kind of slash; and one that is called a notebook."""
+    made = solved(gaussian_kl="from my_half import HALF\n" + RIGHT.replace("0.5", "HALF"))
+    (path / NAME).unlink()
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        for name, data in {
+            "homework\\": "",
+            f"homework\\{NAME}": nbformat.writes(made),
+            "homework\\my_half.py": "HALF = 0.5",
+        }.items():
+            archive.writestr(_called(name), data)
+    with zipfile.ZipFile(path / "homework.zip", "w") as archive:
+        archive.writestr("03/homework.zip", inner.getvalue())
+    with zipfile.ZipFile(path / "another.ipynb", "w") as archive:
+        archive.writestr("notes.txt", "spam")
+
+
+def _called(name: str) -> zipfile.ZipInfo:
+    """A member called just so: zipfile itself writes no backslashes on Windows."""
+    member = zipfile.ZipInfo()
+    member.filename = name
+    return member
 
 
 @folder()

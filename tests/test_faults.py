@@ -26,8 +26,7 @@ from autograde.grading.grade import Job, grade
 from autograde.grading.handin_files import read_folder
 from autograde.grading.marks import Marks, State
 from autograde.grading.seeds import seeds_of
-from autograde.sandbox import bubblewrap, cgroups
-from autograde.sandbox.bubblewrap import require_sandbox
+from autograde.sandbox.bubblewrap import bubblewrap, cgroups, require_sandbox
 from autograde.sandbox.children import PYTORCH
 from autograde.sandbox.limits import Limits
 from autograde.sandbox.memory import memory_elsewhere
@@ -168,6 +167,7 @@ def test_the_corpus_is_large_and_every_entry_says_what_it_is():
         ("trained_in_a_demonstration", "'history = fit(None, None, None)', was left out"),
         ("another_lessons_notebook", "is the notebook of 07_convolutional_vae, and this is 03_kl_divergence"),
         ("conflict_markers", "holds Git's marks of a conflict"),
+        ("latin_1", "is not in UTF-8"),
         ("huge_notebook", "Clear its outputs"),
         ("zip_bomb", "zeros.bin is too large"),
         ("zip_bomb", "none.zip is damaged"),

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import zipfile
 
 import pytest
 
 from autograde.grading import guarded_reading
 from autograde.grading.guarded_reading import bounded
-from autograde.grading.handin_files import read_folder
+from autograde.grading.handin_files import DEEPEST_ARCHIVE, MOST_FILES, read_folder
 from vae_helpers.submissions.choosing import Missing, Unreadable
 from vae_helpers.submissions.syntax import is_answer, says_the_same
 
@@ -48,6 +49,26 @@ def test_what_is_read_comes_through_the_boundary_and_so_does_what_is_missing(tmp
     assert bounded(read_folder, tmp_path).files == {"notes.txt": b"spam"}
     with pytest.raises(Missing, match="no such folder"):
         bounded(read_folder, tmp_path / "nowhere")
+
+
+def test_several_archives_hold_no_more_files_than_one(tmp_path):
+    for name in ("a.zip", "b.zip", "c.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for i in range(MOST_FILES):
+                archive.writestr(f"{name} {i}", "spam")
+    (tmp_path / "beside.txt").write_text("spam")
+    assert len(read_folder(tmp_path).files) == MOST_FILES
+
+
+def test_archives_in_archives_are_opened_down_to_some_depth(tmp_path):
+    data = b"spam"
+    for depth in range(DEEPEST_ARCHIVE + 1):
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+            archive.writestr("in.zip" if depth else "in.txt", data)
+        data = (tmp_path / "in.zip").read_bytes()
+    assert set(read_folder(tmp_path).files) == {"in.zip"}
+    (tmp_path / "in.zip").write_bytes(zipfile.ZipFile(tmp_path / "in.zip").read("in.zip"))
+    assert set(read_folder(tmp_path).files) == {"in.txt"}
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,16 @@ import io
 import nbformat
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from autograde.grading.grade import Job, grade
 from autograde.grading.marks import State
 from autograde.lessons.build import source_notebook
 from autograde.lessons.lesson import read_lesson
-from vae_helpers import load_mnist
-from vae_helpers.checks import check
+from autograde.lessons.train_shipped import NAMES, new_conv_vae
+from vae_helpers import load_mnist, load_parameters, save_weights
+from vae_helpers.checks import CheckFailed, check
 from vae_helpers.submissions.choosing import Handin
 
 LESSON = read_lesson("07_convolutional_vae")
@@ -143,10 +145,35 @@ def trained_vae():
 def test_the_courses_own_models_are_nobodys():
     namespace = {}
     exec("import torch\nfrom torch import nn\n" + BORROWED, namespace)
-    check("trained_vae", namespace["trained_vae"])  # in the notebook, where the models are, nothing is marked
+    with pytest.raises(CheckFailed, match="the course's mlp_vae"):  # in the notebook, where the models are
+        check("trained_vae", namespace["trained_vae"])
     mark = mark_of(BORROWED)
     assert (mark.state, mark.points) == ("error", 0)
     assert "mlp_vae" in mark.message
+
+
+def padded(latent_dim: int = 32) -> nn.Module:
+    """Lesson 07's model with the weights that ship, its layers' rows in another order, and latent dimensions added that say nothing."""
+    model, shipped = new_conv_vae(latent_dim), load_parameters("conv_vae")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            layer, _, kind = name.rpartition(".")
+            array = torch.from_numpy(shipped[f"{NAMES[layer]}.{kind}"])
+            parameter.zero_()
+            parameter[tuple(slice(size) for size in array.shape)] = array * (1 + 1e-3 * torch.randn(array.shape))
+        for part in (model.encoder.mu, model.encoder.logvar):
+            part.weight.copy_(part.weight.flip(0)), part.bias.copy_(part.bias.flip(0))
+        first = model.decoder.layers[0].weight
+        first.copy_(first.flip(1))
+    return model
+
+
+def test_the_courses_own_weights_handed_in_as_ones_own_are_known(tmp_path):
+    path = save_weights(padded(), tmp_path / "vae.safetensors")
+    source = LESSON.exercises["trained_vae"].source
+    mark = mark_of(source, **{"vae.safetensors": path.read_bytes()})
+    assert (mark.state, mark.points) == (State.FAILED, 0)
+    assert "each image's KL is that of the course's conv_vae; the exercise asks for a model that you trained" in mark.message
 
 
 def test_softened_images_of_its_own_are_seen_to_be_no_model():

@@ -14,6 +14,7 @@ from vae_helpers.submissions.protocol import plain
 LARGEST_FILES = 64 << 20  # bytes, all files together
 MOST_FILES = 200
 MOST_NAMES = 20_000  # files and folders that are looked at
+DEEPEST_ARCHIVE = 3  # an archive in an archive in an archive
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds when, and whose
 # A file system that is gone, a machine that has no more to give: no submission's doing.
 MACHINES_OWN = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENFILE, errno.ENOSPC)
@@ -33,7 +34,7 @@ def read_folder(folder: Path) -> Handin:
     for _, path in found[:MOST_FILES]:
         name = path.relative_to(folder).as_posix()
         data, remark = read_file(path, taken.room_for(name))
-        if name.lower().endswith(".zip") and data is not None:
+        if data is not None and _is_archive(name, data):
             taken.unpack(name, data)
         else:
             taken.add(name, data, remark)
@@ -91,29 +92,46 @@ class _Taken:
             self.room -= len(data)
         self.remarks += [f"{inside} {remark}"] if remark else []
 
-    def unpack(self, name: str, data: bytes) -> None:
-        """Add what an archive holds, as if it lay in the archive's place. An archive in it stays closed."""
+    def unpack(self, name: str, data: bytes, depth: int = 1) -> None:
+        """Add what an archive holds, as if it lay in the archive's place. So with archives in it, down to the deepest that are opened."""
         place = PurePosixPath(name).parent
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                members = [m for m in archive.infolist() if not m.is_dir() and _is_plain_path(m.filename)]
-                members.sort(key=lambda m: (not is_notebook(m.filename), m.file_size))
-                for member in members[: MOST_FILES - len(self.files)]:
-                    inside = (place / member.filename).as_posix()
+                members = {_path_in(m.filename): m for m in archive.infolist() if not m.is_dir()}
+                wanted = [path for path in members if _is_plain_path(path)]
+                wanted.sort(key=lambda path: (not is_notebook(path), members[path].file_size))
+                for path in wanted[: max(0, MOST_FILES - len(self.files))]:
+                    member, inside = members[path], (place / path).as_posix()
                     most = self.room_for(inside)
                     with archive.open(member) as file:
                         content = file.read(most + 1)  # what the archive says of its size is its own affair
                     if len(content) > most:
                         self.add(inside, None, too_large(inside, member.file_size, most))
+                    elif depth < DEEPEST_ARCHIVE and _is_archive(inside, content):
+                        self.unpack(inside, content, depth + 1)
                     else:
                         self.add(inside, content, None)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zipfile.zlib.error):
             self.remarks.append(f"{plain(name)} is damaged, or locked with a password: it can't be unpacked.")
 
 
+def _is_archive(name: str, data: bytes) -> bool:
+    """Whether a file is a zip archive by its name; or, called a notebook, by its content."""
+    return name.lower().endswith(".zip") or is_notebook(name) and data.startswith(b"PK\x03\x04")
+
+
+def _path_in(name: str) -> str:
+    """A member's path. Windows' own programs write backslashes, against the format's rule."""
+    return name.replace("\\", "/")
+
+
 def _is_plain_path(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    return not name.startswith("/") and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return (
+        not name.endswith("/")
+        and not name.startswith("/")
+        and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    )
 
 
 def read_file(path: Path, most: int) -> tuple[bytes | None, str | None]:

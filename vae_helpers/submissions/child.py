@@ -21,6 +21,7 @@ import torch
 from ..checks import observe
 from ..checks.observation import Observation
 from ..checks.recorder import Recorder, undisturbed
+from .devices import on_this_machine
 from .ipython import shell
 from .protocol import CELL, ERROR, NO_HAND_IN, OWN, STARTED, OutOfTime, frame, plain, seconds_on_a_core, unpack_request
 from .weight_files import find_weights
@@ -66,17 +67,18 @@ def take(
     sys.path.append(folder)
     find_weights(folder)
     namespace = shell().user_ns
-    for step in steps:
-        name = step["name"]
-        yield {}, {STARTED: name}
-        if "source" not in step:
-            yield probed(step, namespace, seconds, given)
-            continue
-        is_own, began = name.startswith(OWN), time.monotonic()
-        error = run_cell(name, step["source"], min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
-        own_seconds -= is_own * (time.monotonic() - began)
-        if error is not None:
-            yield {}, {ERROR: error}
+    with on_this_machine([step["source"] for step in steps if "source" in step]):
+        for step in steps:
+            name = step["name"]
+            yield {}, {STARTED: name}
+            if "source" not in step:
+                yield probed(step, namespace, seconds, given)
+                continue
+            is_own, began = name.startswith(OWN), time.monotonic()
+            error = run_cell(name, step["source"], min(seconds, max(own_seconds, 0.1)) if is_own else seconds)
+            own_seconds -= is_own * (time.monotonic() - began)
+            if error is not None:
+                yield {}, {ERROR: error}
 
 
 def probed(

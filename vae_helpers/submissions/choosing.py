@@ -11,7 +11,7 @@ from typing import Any
 from .released import Release, released, released_names
 from .syntax import defined, is_answer
 
-NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)?$", re.IGNORECASE)
+NOTEBOOK = re.compile(r"\.ipynb(\.json|\.txt)*$", re.IGNORECASE)
 LARGEST_NOTEBOOK = 20 << 20  # bytes
 MOST_CELLS = 2000
 TELLING = 40  # characters of a cell that is hardly in two lessons by chance
@@ -99,9 +99,13 @@ def read_cells(data: bytes) -> list[dict]:
         raise ValueError("holds Git's marks of a conflict (<<<<<<<): resolve the conflict first.")
     if data.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<head"):
         raise ValueError("is a web page (HTML), not a notebook.")
+    # What PowerShell's > and Notepad's "Unicode" write begins with a mark of its byte order.
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         # Numbers of any length: none is used.
-        content = json.load(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig"), parse_int=float)
+        content = json.load(io.TextIOWrapper(io.BytesIO(data), encoding=encoding), parse_int=float)
+    except UnicodeDecodeError:
+        raise ValueError("is not in UTF-8, as notebooks are: some other program has saved it.") from None
     except (ValueError, RecursionError):
         raise ValueError("is damaged: it is not valid JSON, as notebooks are.") from None
     if not isinstance(content, dict):

@@ -1,13 +1,15 @@
 """IPython's shell for cells that nobody watches: magics work as in a notebook, but for those that want a screen, a network or a reader."""
 
 import builtins
+import contextlib
 import importlib.abc
 import importlib.machinery
 import os
 import re
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -137,6 +139,17 @@ class Shell(InteractiveShell):
         raise SystemExit("the cell asked to exit")
 
 
+def _staying(chdir: Callable) -> Callable:
+    """`os.chdir` that stays where it is, where there is no such folder: another machine had one, such as Colab's Drive."""
+
+    @wraps(chdir)
+    def change(path: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            chdir(path)
+
+    return change
+
+
 def _once(magic: str) -> str:
     """Options in front of a magic's own: to be timed, once is enough."""
     return "-n1 -r1 " if magic == "timeit" else ""
@@ -160,5 +173,6 @@ def shell() -> Shell:
     builtins.get_ipython, builtins.display = lambda: made, display
     builtins.input = lambda prompt="": ""  # nobody is there to answer
     sys.breakpointhook = lambda *_, **__: None
+    os.chdir = _staying(os.chdir)
     os.environ.setdefault("PIP_NO_INDEX", "1")
     return made
