@@ -26,7 +26,8 @@ from autograde.grading.grade import Job, grade
 from autograde.grading.handin_files import read_folder
 from autograde.grading.marks import Marks, State
 from autograde.grading.seeds import seeds_of
-from autograde.sandbox.bubblewrap import bubblewrap, cgroups, require_sandbox
+from autograde.sandbox import bubblewrap, cgroups
+from autograde.sandbox.bubblewrap import require_sandbox
 from autograde.sandbox.children import PYTORCH
 from autograde.sandbox.limits import Limits
 from autograde.sandbox.memory import memory_elsewhere
