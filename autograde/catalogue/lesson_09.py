@@ -20,6 +20,8 @@ counts_from_one: `return step / warmup_steps` → `return (step + 1) / warmup_st
     warmup_steps.
 downwards: `return step / warmup_steps` → `return 1 - step / warmup_steps`
     Your β falls during the warm-up. It begins at 0, where the code is free, and rises to 1.
+one_step_early: `step / warmup_steps` → `step / max(1, warmup_steps - 1)`
+    You divide by warmup_steps − 1, so that β is 1 one step too early. It reaches 1 at step warmup_steps.
 """)
 
 
@@ -63,6 +65,28 @@ def smooth_step(step, warmup_steps):
 @linear_beta.mistake("β is asked for as a Python float: it goes into products and labels as it is.")
 def linear_beta_as_a_tensor(step, warmup_steps):
     return torch.tensor(reference("linear_beta")(step, warmup_steps))
+
+
+@linear_beta.mistake("The larger of 1 and the line is never below 1, so that there is no warm-up. Take the smaller.")
+def maximum_for_minimum(step, warmup_steps):
+    return max(1.0, step / max(1, warmup_steps))
+
+
+@linear_beta.mistake("Your β falls from 1 to 0. It begins at 0, where the code is free, rises to 1 and stays there.")
+def falls_to_zero(step, warmup_steps):
+    return 1.0 - reference("linear_beta")(step, warmup_steps) if warmup_steps else 1.0
+
+
+@linear_beta.mistake(
+    "After the warm-up your schedule starts again. It stays at 1 from there on; the one in cycles comes later."
+)
+def starts_again(step, warmup_steps):
+    return step % warmup_steps / warmup_steps if warmup_steps else 1.0
+
+
+@linear_beta.mistake("Your β rises along a cosine. Here it is a straight line from 0 to 1.")
+def along_a_cosine(step, warmup_steps):
+    return 0.5 - 0.5 * math.cos(math.pi * reference("linear_beta")(step, warmup_steps))
 
 
 @linear_beta.variant
@@ -115,6 +139,14 @@ triangle: `min(1.0, done / ramp)` → `min(1.0, done / ramp, 2 - done / ramp)`
     once.
 ramp_in_whole_steps: `done = (step % period) / period\n    return min(1.0, done / ramp)` → `return min(1.0, (step % period) / max(1, int(period * ramp)))`
     You round the length of the ramp to whole steps. β is a share of the cycle divided by `ramp`: nothing needs rounding.
+along_a_cosine: `min(1.0, done / ramp)` → `0.5 - 0.5 * math.cos(math.pi * min(1.0, done / ramp))`
+    Your β rises along a cosine. Here the ramp is a straight line from 0 to 1.
+one_step_early: `(step % period) / period` → `(step % period) / max(1, period - 1)`
+    You divide by period − 1, so that τ is too large. τ is the share of the period that is done: divide by `period`.
+ramp_in_steps: `done / ramp` → `step % period / ramp`
+    You divide the number of steps by `ramp`, which is a share of the period. Divide by `period` first, for τ.
+jumps_at_the_end_of_the_ramp: `min(1.0, done / ramp)` → `done if done < ramp else 1.0`
+    During the ramp your β is τ itself, and at its end it jumps to 1. It reaches 1 there: divide τ by `ramp`.
 """)
 
 
@@ -175,6 +207,15 @@ not_reduced: `kl.mean()` → `kl`
 distance_from_the_floor: `kl.mean().clamp(min=floor)` → `(kl.mean() - floor).abs() + floor`
     |KL − f| + f pushes the KL up to the floor from below. Free bits leave it alone there: the larger of the two, with no
     gradient below.
+no_floor: `.clamp(min=floor)` → ``
+    The floor is not used: this is the mean of the KL, which presses the code down from the first nat on.
+summed_after_the_maximum: `kl.mean().clamp(min=floor)` → `kl.clamp(min=floor).sum()`
+    You take the maximum for each image and then the sum. First the mean over the batch, then the maximum.
+the_floor_as_a_number: `kl.mean().clamp(min=floor)` → `max(kl.mean(), floor)`
+    Where the floor is the larger, Python's `max` returns it as it is, a float. A tensor is asked for there, too.
+gradient_below_the_floor: `kl.mean().clamp(min=floor)` → `kl.mean() + (kl.mean().clamp(min=floor) - kl.mean()).detach()`
+    The value is right, but below the floor the KL's gradient is still there, and presses the code down. Below the
+    floor the term is a constant.
 """)
 
 
@@ -244,6 +285,21 @@ not_summed: `.clamp(min=floor).sum()` → `.clamp(min=floor)`
 distance_from_the_floor: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `((kl_per_dim.mean(0) - floor).abs() + floor).sum()`
     |KL − f| + f pushes each KL up to the floor from below. Free bits leave it alone there: the larger of the two, with
     no gradient below.
+no_floor: `.clamp(min=floor)` → ``
+    The floor is not used: this is the whole KL, which presses the code down from the first nat on.
+floor_shared_out: `clamp(min=floor)` → `clamp(min=floor / kl_per_dim.shape[1])`
+    You share the floor out among the dimensions. `floor` is what each of them has.
+one_floor_given_back: `.clamp(min=floor).sum()` → `.sub(floor).clamp(min=0).sum() + floor`
+    You subtract the floor in each dimension and add it once. Each dimension below it counts as f.
+maximum_for_each_number: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.clamp(min=floor).mean()`
+    You take the maximum for each image and dimension, and average over both. The order is: mean over the batch,
+    maximum, sum over the dimensions.
+floors_subtracted: `.clamp(min=floor).sum()` → `.sum().sub(floor * kl_per_dim.shape[1]).clamp(min=0)`
+    You subtract D · f from the sum over the dimensions. Compare each dimension with f: the larger of the two, and
+    then sum.
+the_floor_as_a_number: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `sum(max(mean, floor) for mean in kl_per_dim.mean(0))`
+    Where the floor is the larger, Python's `max` returns it as it is, a float, and so does your sum where all are
+    below it. A tensor is asked for.
 """)
 
 
@@ -320,7 +376,18 @@ sum_of_squares: `mu.var(dim=0)` → `(mu - mu.mean(0)).square().sum(0)`
     You add up the squared deviations and don't divide by the number of images, so that more images make more active
     units.
 one_mean_for_all: `mu.var(dim=0)` → `(mu - mu.mean()).square().mean(0)`
-    You subtract one mean, of all dimensions together. Each dimension has its own: `mu.mean(dim=0)`.
+    You subtract one mean of all dimensions, or of all those of an image. Each dimension has its own, over the images:
+    `mu.mean(dim=0)`.
+range_for_variance: `mu.var(dim=0)` → `mu.amax(0) - mu.amin(0)`
+    You compare the range, the largest minus the smallest. It is the variance over the images that must exceed the
+    threshold.
+size_of_the_mean: `mu.var(dim=0)` → `mu.mean(dim=0).abs()`
+    You look at the mean over the images. A dimension that says 3 for every image says nothing: it is the variance
+    that counts.
+one_variance_for_all: `int((mu.var(dim=0) > threshold).sum())` → `int(mu.var() > threshold)`
+    You take one variance of all numbers together. Each dimension has its own: `mu.var(dim=0)`.
+deviation_in_parts_of_the_mean: `mu.var(dim=0)` → `mu.var(dim=0) / mu.mean(dim=0).abs()`
+    You divide the variance by the mean. It is the variance itself that must exceed the threshold.
 """)
 
 
@@ -378,6 +445,15 @@ aggregate_missing: `(own - aggregate)` → `own`
 exp_before_log: `log_q.logsumexp(dim=1)` → `log_q.exp().sum(dim=1).log()`
     You exponentiate the log densities as they stand. Far from every posterior they underflow to 0, and log 0 is −∞: use
     logsumexp.
+number_of_dimensions: `math.log(len(z))` → `math.log(z.shape[1])`
+    You subtract log D. The average is over the N images: log N.
+one_for_each_sample: `(own - aggregate).mean()` → `own - aggregate`
+    You return a number for each sample. The estimate is their mean, one number.
+never_negative: `(own - aggregate).mean()` → `(own - aggregate).mean().clamp(min=0)`
+    You cut the estimate off at 0. A single estimate may be negative, by chance, and then that is the answer.
+one_aggregate_for_all: `log_q.logsumexp(dim=1) - math.log(len(z))` → `log_q.logsumexp(dim=(0, 1)) - 2 * math.log(len(z))`
+    You average the densities over the samples as well before you take the logarithm. Each sample has an aggregate of
+    its own; the mean over the samples comes last.
 """)
 
 
@@ -431,6 +507,34 @@ def against_the_prior(mu, logvar, z):
 )
 def kl_to_the_prior(mu, logvar, z):
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+
+
+@mutual_information.mistake(
+    "The normalising constant is missing: −½·logvar. It differs from image to image, so it does not cancel."
+)
+def no_normalising_constant(mu, logvar, z):
+    table = (-0.5 * (z[:, None] - mu).square() / logvar.exp()).sum(2)
+    return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
+
+
+@mutual_information.mistake("In your Gaussian density the ½ in front of the square is missing.")
+def square_not_halved(mu, logvar, z):
+    table = (-((z[:, None] - mu).square()) / logvar.exp() - 0.5 * logvar).sum(2)
+    return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
+
+
+@mutual_information.mistake("Your normalising constant is −logvar. It is −log σ, that is −½·logvar.")
+def constant_not_halved(mu, logvar, z):
+    table = (-0.5 * (z[:, None] - mu).square() / logvar.exp() - logvar).sum(2)
+    return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
+
+
+@mutual_information.mistake(
+    "This is an estimate of KL(q(z)‖p(z)), the other part of the KL. Asked for is the first: log q(zₙ | xₙ) minus the log of the aggregate posterior."
+)
+def the_other_part(mu, logvar, z):
+    log_q = Normal(mu, (0.5 * logvar).exp()).log_prob(z[:, None]).sum(2)
+    return (log_q.logsumexp(1) - math.log(len(z)) - Normal(0.0, 1.0).log_prob(z).sum(1)).mean()
 
 
 @mutual_information.variant

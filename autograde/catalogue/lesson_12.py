@@ -31,6 +31,12 @@ sign_of_the_cross_term: `- 2 * z @ codebook.T` → `+ 2 * z @ codebook.T`
     The sign of the cross term is wrong: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
 factor_two_forgotten: `- 2 * z @ codebook.T` → `- z @ codebook.T`
     The cross term has a factor 2: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
+lengths_not_squared: `codebook.square().sum(dim=1)` → `codebook.norm(dim=1)`
+    You add the lengths of the codes. In ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖² they are squared.
+codes_themselves: `distances.argmin(dim=1)` → `codebook[distances.argmin(dim=1)]`
+    You return the nearest codes themselves. Asked for are their indices, (M,).
+one_for_all_vectors: `distances.argmin(dim=1)` → `distances.argmin()`
+    You return one index, where the whole table is smallest. Each of the M vectors has one: look along the codes.
 """)
 
 
@@ -51,6 +57,13 @@ def city_block(z, codebook):
 @nearest_codes.mistake("You return one-hot rows. Asked for are the indices themselves, (M,) int64: argmin gives them.")
 def one_hot_rows(z, codebook):
     return F.one_hot(reference("nearest_codes")(z, codebook), len(codebook))
+
+
+@nearest_codes.mistake(
+    "You sum the differences without squares, so that those of different signs cancel. Nearest means the smallest Euclidean distance."
+)
+def differences_not_squared(z, codebook):
+    return (z[:, None] - codebook).sum(-1).abs().argmin(1)
 
 
 @nearest_codes.variant
@@ -166,6 +179,28 @@ one_a_vector: `(codebook_term + commitment * commitment_term).mean()` → `(code
     The mean over the M vectors is missing: a loss is one number.
 commitment_ignored: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + 0.25 * commitment_term).mean()`
     `commitment` is not used: the weight is always 0.25.
+commitment_forgotten: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment_term).mean()`
+    `commitment` is not used: both terms have the weight 1.
+commitment_on_both: `(codebook_term + commitment * commitment_term).mean()` → `(commitment * (codebook_term + commitment_term)).mean()`
+    `commitment` weighs both terms. It belongs to the second alone, which moves the encoder; the codes move with
+    weight 1.
+shared_out: `(codebook_term + commitment * commitment_term).mean()` → `((1 - commitment) * codebook_term + commitment * commitment_term).mean()`
+    You weigh the codebook term with 1 − β. Its weight is 1, whatever `commitment` is.
+commitment_subtracted: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term - commitment * commitment_term).mean()`
+    You subtract the commitment term, which drives the encoder away from the codes. Both terms are added.
+halved: `(codebook_term + commitment * commitment_term).mean()` → `(codebook_term + commitment * commitment_term).mean() / 2`
+    You halve the squared distances. Equation 3 has no ½.
+z_detached_in_both: `(z - z_q.detach())` → `(z.detach() - z_q)`
+    z is detached in both terms, so nothing pulls the encoder. In the term with the weight `commitment` z_q is the
+    one that is detached.
+codes_detached_in_both: `(z.detach() - z_q)` → `(z - z_q.detach())`
+    z_q is detached in both terms, so nothing moves the codes. In the first term z is the one that is detached.
+nothing_detached_in_the_first: `(z.detach() - z_q)` → `(z - z_q)`
+    Nothing is detached in the codebook term, so it pulls the encoder, too, with full weight. Detach z there.
+nothing_detached_in_the_second: `(z - z_q.detach())` → `(z - z_q)`
+    Nothing is detached in the commitment term, so it moves the codes, too. Detach z_q there.
+times_the_places: `(codebook_term + commitment * commitment_term).mean()` → `49 * (codebook_term + commitment * commitment_term).mean()`
+    The factor 49 is for training, where the loss is put together. `vq_loss` is the mean over the M vectors as it is.
 """)
 
 
@@ -180,6 +215,26 @@ def not_squared(z, z_q, commitment=0.25):
 )
 def after_straight_through(z, z_q, commitment=0.25):
     return reference("vq_loss")(z, reference("straight_through")(z, z_q), commitment)
+
+
+@vq_loss.mistake(
+    "You sum over the vectors and average over their D numbers. It is the other way round: the sum over D, the mean over M."
+)
+def axes_swapped(z, z_q, commitment=0.25):
+    a, b = (z.detach() - z_q).square(), (z - z_q.detach()).square()
+    return (a.sum(0) + commitment * b.sum(0)).mean()
+
+
+@vq_loss.mistake("You add absolute differences. A squared distance is the sum of the squares.")
+def absolute_differences(z, z_q, commitment=0.25):
+    a, b = (z.detach() - z_q).abs(), (z - z_q.detach()).abs()
+    return (a.sum(1) + commitment * b.sum(1)).mean()
+
+
+@vq_loss.mistake("You add up the differences before you square. Square each of the D differences, and then add.")
+def squares_of_sums(z, z_q, commitment=0.25):
+    a, b = (z.detach() - z_q).sum(1).square(), (z - z_q.detach()).sum(1).square()
+    return (a + commitment * b).mean()
 
 
 @vq_loss.variant
@@ -242,6 +297,15 @@ loss_summed_over_places: `loss = vq_loss(vectors, self.codebook[indices])` → `
 loss_averaged_over_numbers: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]) / dim`
     The loss is averaged over the numbers of a vector as well, as F.mse_loss does. A squared distance is a sum over them:
     take `vq_loss`.
+loss_times_49: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = 49 * vq_loss(vectors, self.codebook[indices])`
+    The factor 49 comes later, where the whole loss is put together. Return `vq_loss` over all vectors as it is.
+commitment_of_one: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices], 1.0)`
+    You call `vq_loss` with a commitment of 1. Its default is asked for.
+columns_before_rows: `z.permute(0, 2, 3, 1).reshape(-1, dim)` → `z.permute(0, 3, 2, 1).reshape(-1, dim)`
+    You put the columns before the rows, permute(0, 3, 2, 1), and the indices come back in another order than the
+    places. It is permute(0, 2, 3, 1).
+loss_as_a_number: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]).item()`
+    The loss is a Python number, and no gradient comes out of it. Leave out .item().
 """)
 
 
@@ -258,6 +322,37 @@ class FlatIndices(nn.Module):
     def forward(self, z):
         z_q, indices, loss = self.whole(z)
         return z_q, indices.flatten(), loss
+
+
+@vector_quantizer.mistake("The order of the three results is (z_q, indices, loss).")
+class LossBeforeIndices(nn.Module):
+    def __init__(self, n_codes, dim):
+        super().__init__()
+        self.whole = reference("VectorQuantizer")(n_codes, dim)
+        self.codebook = self.whole.codebook
+
+    def lookup(self, indices):
+        return self.whole.lookup(indices)
+
+    def forward(self, z):
+        z_q, indices, loss = self.whole(z)
+        return z_q, loss, indices
+
+
+@vector_quantizer.mistake(
+    "`lookup` leaves the channels at the end, (N, H, W, dim). Asked for is (N, dim, H, W): permute it."
+)
+class LookupChannelsLast(nn.Module):
+    def __init__(self, n_codes, dim):
+        super().__init__()
+        self.whole = reference("VectorQuantizer")(n_codes, dim)
+        self.codebook = self.whole.codebook
+
+    def lookup(self, indices):
+        return self.codebook[indices]
+
+    def forward(self, z):
+        return self.whole(z)
 
 
 @vector_quantizer.variant
@@ -311,6 +406,18 @@ share_of_the_codebook: `return entropy.exp()` → `return entropy.exp() / n_code
 bits_to_the_e: `entropy.exp()` → `(entropy / torch.tensor(2.0).log()).exp()`
     Your entropy is in bits, and you raise e to it. The base is the same in both: natural logarithm and exp, or log2 and
     2 to the power.
+counts_for_shares: ` / indices.numel()` → ``
+    You take the entropy of the counts. Divide them by their total first, so that they add up to 1.
+divided_by_the_codes: `/ indices.numel()` → `/ n_codes`
+    You divide the counts by the number of codes. The shares add up to 1 when they are divided by the number of
+    indices.
+divided_by_the_images: `/ indices.numel()` → `/ len(indices)`
+    You divide by the length of the first dimension, the number of images. All indices count together:
+    `indices.numel()`.
+largest_share: `return entropy.exp()` → `return 1 / shares.max()`
+    This is one over the largest share. The perplexity is the exponential of the entropy.
+one_added_to_each: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(torch.bincount(indices.flatten(), minlength=n_codes) + 1) / (indices.numel() + n_codes)`
+    You add 1 to each count. Nothing is added here: a code that does not occur contributes 0.
 """)
 
 
@@ -335,6 +442,11 @@ def codes_in_use(indices, n_codes):
 def inverse_simpson(indices, n_codes):
     p = torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()
     return 1 / (p**2).sum()
+
+
+@perplexity.mistake("You take the perplexity of each image, and average. All indices count together.")
+def image_by_image(indices, n_codes):
+    return torch.stack([torch.as_tensor(reference("perplexity")(image, n_codes)) for image in indices]).mean()
 
 
 @perplexity.variant
@@ -373,6 +485,17 @@ sums_not_updated: `sums = decay * sums + (1 - decay) * assigned.T @ z` → `sums
 only_codes_of_the_batch: `torch.where(counts[:, None] > 0` → `torch.where(assigned.sum(0)[:, None] > 0`
     Only the codes that this batch uses are moved. A code with a count above 0 is always sums / counts, whether it was
     used this time or not.
+codebook_not_moved: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), counts, sums` → `codebook, counts, sums`
+    The codebook stays as it was. The new code is the quotient of the two averages, sums / counts.
+counts_at_least_one: `sums / counts[:, None], codebook)` → `sums / counts.clamp(min=1)[:, None], codebook)`
+    You divide by 1 where the count is smaller. Counts between 0 and 1 are right as they are.
+codebook_last: `return torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), counts, sums` → `return counts, sums, torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)`
+    The order of the results is (codebook, counts, sums).
+shares_for_counts: `assigned.sum(dim=0)` → `assigned.mean(dim=0)`
+    You average the share of the vectors that each code gets. Count them: nₖ is a number of vectors.
+codes_not_counted: `F.one_hot(indices, len(codebook))` → `F.one_hot(indices)`
+    You don't say how many codes there are, so that only those up to the largest index in the batch are counted: hand
+    K to `one_hot`, or as `minlength` to `bincount`.
 """)
 
 
@@ -423,6 +546,43 @@ def in_place(codebook, counts, sums, z, indices, decay=0.99):
     return new
 
 
+@ema_update.mistake("You divide the new sums by the old counts. Both are averages after the batch.")
+def old_counts(codebook, counts, sums, z, indices, decay=0.99):
+    _, new, sums = reference("ema_update")(codebook, counts, sums, z, indices, decay)
+    return torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), new, sums
+
+
+@ema_update.mistake(
+    "You move each code towards the mean of its vectors of this batch. The code is the quotient of the two averages, sums / counts."
+)
+def codes_averaged_by_themselves(codebook, counts, sums, z, indices, decay=0.99):
+    n = torch.bincount(indices, minlength=len(codebook)).float()
+    means = torch.zeros_like(sums).index_add(0, indices, z.detach()) / n.clamp(min=1)[:, None]
+    moved = torch.where(n[:, None] > 0, decay * codebook + (1 - decay) * means, codebook)
+    return moved, *reference("ema_update")(codebook, counts, sums, z, indices, decay)[1:]
+
+
+@ema_update.mistake(
+    "Codes that get no vector in this batch keep their old counts and sums. Their averages fade as well: nₖ is 0 there, and so is the sum."
+)
+def unused_codes_do_not_fade(codebook, counts, sums, z, indices, decay=0.99):
+    new, faded, sums_after = reference("ema_update")(codebook, counts, sums, z, indices, decay)
+    used = torch.bincount(indices, minlength=len(codebook)) > 0
+    return new, torch.where(used, faded, counts), torch.where(used[:, None], sums_after, sums)
+
+
+@ema_update.mistake(
+    "Where a code has several vectors you keep one of them only: `x[indices] += z` writes each index once. Use `index_add_`, or one-hot rows."
+)
+def one_vector_for_each_code(codebook, counts, sums, z, indices, decay=0.99):
+    k = len(codebook)
+    last = torch.zeros_like(sums)
+    last[indices] += z.detach()
+    counts = decay * counts + (1 - decay) * torch.bincount(indices, minlength=k)
+    sums = decay * sums + (1 - decay) * last
+    return torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), counts, sums
+
+
 @ema_update.variant
 @torch.no_grad()
 def by_index_add(codebook, counts, sums, z, indices, decay=0.99):
@@ -468,6 +628,18 @@ unknown_kind_passes: `raise ValueError(f"kind={kind!r}: expected 'A' or 'B'")` �
     A `kind` that you don't know is treated like one that you do. Raise ValueError.
 part_of_a_text: `kind not in ("A", "B")` → `kind not in "AB"`
     `in "AB"` asks whether `kind` is a part of that text, and "AB" and "" are parts of it. Ask in ("A", "B").
+visible_and_hidden_swapped: `return mask` → `return 1 - mask`
+    Ones and zeros have changed places: 1 is visible, 0 is hidden.
+one_place_too_far: `middle + (kind == "B") :` → `middle + 1 + (kind == "B") :`
+    You hide one place too few in the centre's own row. With "A" the centre is hidden, with "B" what comes right
+    after it.
+own_row_hidden: `mask[middle, middle + (kind == "B") :] = 0` → `mask[middle] = 0\n    mask[middle, middle] = float(kind == "B")`
+    The centre's whole row is hidden. What stands to the left of the centre comes earlier in reading order: show it.
+lower_triangle: `return mask` → `return torch.ones(kernel_size, kernel_size).tril(0 if kind == "B" else -1)`
+    A lower triangle is not the mask. Reading order is row by row: all rows above the centre, and in its own row what
+    stands to its left.
+lower_case_taken: `if kind not in ("A", "B"):` → `kind = kind.upper()\n    if kind not in ("A", "B"):`
+    You take "a" for "A". Everything but "A" and "B" raises ValueError.
 """)
 
 
@@ -527,6 +699,18 @@ wrong_dimension: `log_softmax(dim=1)` → `log_softmax(dim=-1)`
 not_normalised: `logits.log_softmax(dim=1)` → `logits`
     You take the logit of the code itself. Logits are log-probabilities only after log_softmax: the normalising term is
     missing.
+softmax_twice: `logits.log_softmax(dim=1)` → `logits.softmax(dim=1).log_softmax(dim=1)`
+    The softmax is applied twice. `log_softmax` and F.cross_entropy take the logits as they are.
+softmax_over_the_images: `log_softmax(dim=1)` → `log_softmax(dim=0)`
+    The softmax runs over the images. The K logits of one place lie along dim=1.
+no_logarithm: `logits.log_softmax(dim=1)` → `logits.softmax(dim=1)`
+    You add up the probabilities themselves. A code's length is −log of its probability.
+every_code: `return -chosen.flatten(1).sum(1)` → `return -log_probs.flatten(1).sum(1)`
+    You add up −log p of all K codes in each place. Only the one that stands there is paid for: pick it by `indices`.
+summed_over_images: `chosen.flatten(1).sum(1)` → `chosen.sum(0).squeeze(0)`
+    You sum over the images. Each image keeps its own length: sum over its places.
+one_for_each_place: `chosen.flatten(1).sum(1)` → `chosen.squeeze(1)`
+    You return −log p of each place. An image's length is their sum: (N,).
 """)
 
 
@@ -538,6 +722,36 @@ code_length.recurring(in_bits, detached)
 )
 def log_of_softmax(logits, indices):
     return -logits.softmax(1).gather(1, indices[:, None]).log().flatten(1).sum(1)
+
+
+@code_length.mistake(
+    "You reshape (N, K, H, W) to rows of K numbers, which cuts the logits of different places together. Move K to the end first, or hand the tensors to F.cross_entropy as they are."
+)
+def reshaped_without_moving(logits, indices):
+    rows = logits.reshape(-1, logits.shape[1])
+    return F.cross_entropy(rows, indices.flatten(), reduction="none").view(len(logits), -1).sum(1)
+
+
+@code_length.mistake(
+    "This is the entropy of the prior at each place. The length of this code is −log p of the codes that stand there."
+)
+def entropy(logits, indices):
+    log_probs = logits.log_softmax(1)
+    return -(log_probs.exp() * log_probs).flatten(1).sum(1)
+
+
+@code_length.mistake(
+    "This is the length under the uniform prior, log K for each place. Asked for is that under the prior whose logits you are given."
+)
+def uniform_prior(logits, indices):
+    return torch.full((len(logits),), indices[0].numel() * math.log(logits.shape[1])) + 0 * logits.flatten(1).sum(1)
+
+
+@code_length.mistake(
+    "You add a small constant inside the logarithm, which caps what an unlikely code costs. Use log_softmax: it needs no constant."
+)
+def constant_in_the_logarithm(logits, indices):
+    return -(logits.softmax(1).gather(1, indices[:, None]) + 1e-8).log().flatten(1).sum(1)
 
 
 @code_length.variant
@@ -575,6 +789,14 @@ softmax_over_the_batch: `.softmax(dim=1)` → `.softmax(dim=0)`
     Your softmax runs over the images, dim 0. The probabilities of one image's K codes add up to 1: dim 1.
 one_draw_for_all: `torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `torch.multinomial(probabilities[:1], 1, generator=generator)[:, 0]`
     All images get the code that was drawn for the first one. Draw one for each row of the probabilities.
+rows_and_columns_swapped: `[:, :, row, column]` → `[:, :, column, row]`
+    You read the logits of one place and fill another: row and column are swapped in one of the two.
+sigmoid_for_softmax: `(logits / temperature).softmax(dim=1)` → `(logits / temperature).sigmoid()`
+    You take a sigmoid of each logit. The probabilities of the K codes are their softmax.
+root_of_the_temperature: `logits / temperature` → `logits / temperature**0.5`
+    You divide by the root of the temperature. The logits are divided by T itself.
+first_image_for_all: `return indices` → `return indices[:1].expand(len(labels), -1, -1)`
+    All images are the first one once more. Each sample has a grid of its own.
 """)
 
 
@@ -619,6 +841,17 @@ def column_by_column(prior, labels, generator=None, temperature=1.0):
 )
 def seeded_inside(prior, labels, generator=None, temperature=1.0):
     return reference("sample_codes")(prior, labels, generator or torch.Generator().manual_seed(0), temperature)
+
+
+@sample_codes.mistake(
+    "You draw all places anew in each pass, so that a code no longer fits those that it was drawn after. Draw each place once, in reading order, and keep it."
+)
+def all_places_again_and_again(prior, labels, generator=None, temperature=1.0):
+    indices = torch.zeros(len(labels), 7, 7, dtype=torch.long)
+    for _ in range(49):
+        p = (prior(indices, labels).detach() / temperature).softmax(1).permute(0, 2, 3, 1).flatten(0, 2)
+        indices = torch.multinomial(p, 1, generator=generator).view(-1, 7, 7)
+    return indices
 
 
 @sample_codes.variant

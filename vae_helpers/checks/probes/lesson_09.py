@@ -69,38 +69,51 @@ def cyclical_beta(implementation, see: Recorder) -> None:
     call("period=1, steps 0, 1, 2", 1, [0, 1, 2])
 
 
+def _floored(see: Recorder, label: str, implementation: Callable, kl: Tensor, floor: float, *, inputs: str) -> None:
+    """A call with a floor, and whether a tensor comes back where the floor is the larger, too."""
+    result = see.call(label, implementation, kl, floor, inputs=[inputs, "floor"], gradients=[inputs])
+    if result is not None:
+        told = (
+            "where the floor is the larger, you return the floor itself, a Python number. A tensor is asked for there, too."
+        )
+        see.note(label, "a tensor comes back", isinstance(result, Tensor), told=told)
+
+
 @probe("free_bits_total")
 def free_bits_total(implementation, see: Recorder) -> None:
-    names = {"inputs": ["kl", "floor"], "gradients": ["kl"]}
+    def call(label: str, kl: Tensor, floor: float) -> None:
+        _floored(see, label, implementation, kl, floor, inputs="kl")
+
     # Whatever is drawn, the mean stays on its side of the floor, and single images lie on both.
     above = torch.cat([see.uniform(3, low=0.1, high=0.9), see.uniform(3, low=4, high=9)])
-    see.call("6 images with a mean above the floor", implementation, above, 1.0, **names)
+    call("6 images with a mean above the floor", above, 1.0)
     below = torch.cat([see.uniform(4, low=0.1, high=0.5), see.uniform(2, low=2.5, high=4)])
-    see.call("6 images with a mean below the floor", implementation, below, 2.0, **names)
-    see.call("one image above the floor", implementation, see.uniform(1, low=3, high=9), 2.0, **names)
-    see.call("one image below the floor", implementation, see.uniform(1, low=0.2, high=1), 2.0, **names)
-    see.call("5 images, floor 0", implementation, see.uniform(5, low=0.5, high=3), 0.0, **names)
+    call("6 images with a mean below the floor", below, 2.0)
+    call("one image above the floor", see.uniform(1, low=3, high=9), 2.0)
+    call("one image below the floor", see.uniform(1, low=0.2, high=1), 2.0)
+    call("5 images, floor 0", see.uniform(5, low=0.5, high=3), 0.0)
 
 
 @probe("free_bits")
 def free_bits(implementation, see: Recorder) -> None:
-    names = {"inputs": ["kl_per_dim", "floor"], "gradients": ["kl_per_dim"]}
+    def call(label: str, kl_per_dim: Tensor, floor: float) -> None:
+        _floored(see, label, implementation, kl_per_dim, floor, inputs="kl_per_dim")
 
     def draw(n: int, means: list[float]) -> Tensor:
         """(n, D) with about these means over the images, and single images far from them."""
         return see.uniform(n, len(means), low=0.2, high=1.8) * torch.tensor(means)
 
-    see.call("6 images, 4 dimensions, floor 0.5", implementation, draw(6, [0.05, 0.4, 0.9, 3.0]), 0.5, **names)
-    see.call("4 images, 4 dimensions, floor 0.5", implementation, draw(4, [2.0, 0.1, 0.7, 0.4]), 0.5, **names)
-    see.call("3 images, 5 dimensions, floor 0.1", implementation, draw(3, [0.01, 0.02, 0.1, 0.3, 0.5]), 0.1, **names)
+    call("6 images, 4 dimensions, floor 0.5", draw(6, [0.05, 0.4, 0.9, 3.0]), 0.5)
+    call("4 images, 4 dimensions, floor 0.5", draw(4, [2.0, 0.1, 0.7, 0.4]), 0.5)
+    call("3 images, 5 dimensions, floor 0.1", draw(3, [0.01, 0.02, 0.1, 0.3, 0.5]), 0.1)
     # Images that need almost nothing, and images that need much: their sums lie on both sides of the floor.
     mixed = torch.cat([see.uniform(2, 3, low=0.05, high=0.1), see.uniform(3, 3, low=0.5, high=3)])
-    see.call("5 images that differ much, 3 dimensions, floor 0.7", implementation, mixed, 0.7, **names)
-    see.call("one image, 3 dimensions", implementation, draw(1, [0.1, 1.0, 4.0]), 0.6, **names)
-    see.call("5 images, one dimension", implementation, draw(5, [1.0]), 0.15, **names)
-    see.call("all dimensions below the floor", implementation, draw(5, [0.1, 0.2, 0.3]), 2.0, **names)
-    see.call("all dimensions above the floor", implementation, draw(5, [2.0, 3.0]), 0.25, **names)
-    see.call("floor 0", implementation, draw(4, [0.5, 1.0, 0.1]), 0.0, **names)
+    call("5 images that differ much, 3 dimensions, floor 0.7", mixed, 0.7)
+    call("one image, 3 dimensions", draw(1, [0.1, 1.0, 4.0]), 0.6)
+    call("5 images, one dimension", draw(5, [1.0]), 0.15)
+    call("all dimensions below the floor", draw(5, [0.1, 0.2, 0.3]), 2.0)
+    call("all dimensions above the floor", draw(5, [2.0, 3.0]), 0.25)
+    call("floor 0", draw(4, [0.5, 1.0, 0.1]), 0.0)
 
 
 @probe("active_units")
@@ -119,11 +132,12 @@ def active_units(implementation, see: Recorder) -> None:
 
     call("12 images, 5 dimensions", codes(12, [0.00003, 0.004, 0.05, 1.0, 4.0]))
     call("6 images, 6 dimensions", codes(6, [0.00002, 0.003, 0.00005, 0.05, 1.0, 0.004]))
-    call("30 images, 4 dimensions, threshold=0.5", codes(30, [0.1, 0.36, 0.02, 2.0]), threshold=0.5)
+    call("30 images, 4 dimensions, threshold=0.5", codes(30, [0.1, 0.36, 0.0004, 2.0]), threshold=0.5)
     call("20 images, 3 dimensions, threshold=0.0001", codes(20, [0.001, 0.000005, 0.003], 0.1), threshold=0.0001)
     call("2 images, 3 dimensions", codes(2, [0.0005, 0.1, 1.0]))
     used = int(see.rng.integers(1, 12))
-    call("10 images, 12 dimensions, some in use", codes(10, [0.5] * used + [0.001] * (12 - used)))
+    # Around means of a few hundredths, so that a variance in parts of the mean is another thing.
+    call("10 images, 12 dimensions, some in use", codes(10, [0.5] * used + [0.001] * (12 - used), 0.03))
     call("7 images, one dimension, the same for all", torch.full((7, 1), 3.0))
     call("9 images, 4 dimensions, all in use", codes(9, [0.2, 0.5, 1.0, 2.0], 0.0))
 

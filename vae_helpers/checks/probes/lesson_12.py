@@ -53,6 +53,9 @@ def nearest_codes(implementation, see: Recorder) -> None:
         # Codes of very different lengths: the nearest one is not the one with the largest inner product.
         codebook = see.normal(k, d) * see.uniform(k, 1, low=0.3, high=2.0)
         indices = see.call(label, implementation, _vectors(see, m, codebook), codebook, **names)
+        if indices is not None:
+            told = f"you return a {type(indices).__name__}; a tensor of M indices is asked for."
+            see.note(label, "a tensor comes back", isinstance(indices, Tensor), told=told)
         see.note_dtype(label, "the result", indices)
 
     call("7 vectors, 5 codes, 3 numbers each", 7, 5, 3)
@@ -152,7 +155,7 @@ def _quantize(module: nn.Module, z: Tensor, weights: Tensor, see: Recorder, labe
     see.note_dtype(label, "indices", indices)
     see.note(label, "loss", loss)
     see.note(label, "z is changed in place", "no" if torch.equal(passed.detach(), z) else "yes")
-    for name, total in (("z_q", (weights * z_q).sum()), ("the loss", loss.sum())):
+    for name, total in (("z_q", (weights * z_q).sum()), ("the loss", torch.as_tensor(loss).sum())):
         leaves, found = (leaf, module.codebook), (None, None)
         if total.requires_grad:
             found = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
@@ -195,6 +198,7 @@ def ema_update(implementation, see: Recorder) -> None:
     call("10 vectors, 4 codes of 3 numbers", 10, 4, 3)
     call("decay=0.5, 6 vectors, 3 codes of 3 numbers", 6, 3, 3, decay=0.5)
     call("one code gets no vector", 9, 4, 2, unused=(1,))
+    call("the last code gets no vector", 8, 4, 3, unused=(3,))
     call("one code never had any vector", 9, 5, 2, empty=(3,), decay=0.9)
     call("decay=0, one code gets no vector", 7, 4, 3, unused=(2,), decay=0.0)
     call("one vector, one code, one number", 1, 1, 1)
@@ -214,7 +218,7 @@ def pixelcnn_mask(implementation, see: Recorder) -> None:
             label = f'kind "{kind}", kernel_size {size}'
             mask = see.call(label, implementation, kind, size, inputs=["kind", "kernel_size"])
             see.note_dtype(label, "the mask", mask)
-    for kind in ("C", "AB"):  # the second one stands in the text "AB", too
+    for kind in ("C", "AB", "a"):  # the second one stands in the text "AB", too
         see.call(f'kind "{kind}"', implementation, kind, 3, inputs=["kind", "kernel_size"], raises=ValueError)
 
 
@@ -246,8 +250,11 @@ def sample_codes(implementation, see: Recorder) -> None:
     def shuffled(n: int) -> Tensor:
         return torch.from_numpy(see.rng.permutation(np.arange(n) % 2))
 
-    see.note_dtype(label, "the codes", see.call(label, implementation, chain, shuffled(5), inputs=["prior", "labels"]))
-    see.call("the same prior, one label", implementation, chain, shuffled(1), inputs=["prior", "labels"])
+    see.note_dtype(
+        label, "the codes", see.call(label, implementation, chain, shuffled(5), inputs=["prior", "labels"], by_chance=True)
+    )
+    see.call("the same prior, one label", implementation, chain, shuffled(1), inputs=["prior", "labels"], by_chance=True)
+    _copied(implementation, see)
 
     logits = see.normal(2, 3, 7, 7)
 
@@ -256,8 +263,8 @@ def sample_codes(implementation, see: Recorder) -> None:
 
     for label, n, options in (
         ("800 draws from a prior of independent places", 400, {}),
-        ("200 draws, temperature=0.5", 100, {"temperature": 0.5}),
-        ("200 draws, temperature=2", 100, {"temperature": 2.0}),
+        ("200 draws, temperature=0.25", 100, {"temperature": 0.25}),
+        ("200 draws, temperature=4", 100, {"temperature": 4.0}),
     ):  # n of each label
         with see.attempt(label), torch.no_grad():
             drawn = (
@@ -274,3 +281,19 @@ def sample_codes(implementation, see: Recorder) -> None:
             see.note(label, share, together, rtol=0, atol=8 * 2**0.5 * 0.5 / n**0.5)
     labels = torch.arange(2).repeat(5)
     note_generator(see, "10 labels", lambda **options: implementation(independent, labels, **options))
+
+
+def _copied(implementation, see: Recorder) -> None:
+    """A prior that draws the first code by chance, and is sure that each other is that of the place before it."""
+
+    def copying(indices: Tensor, labels: Tensor) -> Tensor:
+        before = F.pad(indices.flatten(1), (1, 0))[:, :-1].view_as(indices)
+        logits = 60 * F.one_hot(before, 7).permute(0, 3, 1, 2).float()
+        logits[:, :, 0, 0] = 0.0
+        return logits
+
+    label = "a prior that repeats the code of the place before"
+    with see.attempt(label), torch.no_grad():
+        drawn = torch.as_tensor(implementation(copying, torch.zeros(5, dtype=torch.int64))).long().view(5, 49)
+        told = "what stands in a place does not fit what stands before it in the grid that you return: draw each place once, after all before it."
+        see.note(label, "all codes of an image are its first", bool((drawn == drawn[:, :1]).all()), told=told)
