@@ -24,6 +24,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: a fifth of the suite waits, for time limits, browsers and children."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--lesson"):
         from autograde.lessons.lesson import read_lesson
