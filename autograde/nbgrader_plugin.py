@@ -85,12 +85,15 @@ def _graded_notebooks(self: GenerateFeedback) -> None:
 
 
 def timestamp_in(folder: str | Path) -> datetime | None:
-    """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
+    """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read, or is a time that other time zones
+    don't have: a student may have changed it.
+    """
     from .reading import read_file
 
     data, _ = read_file(Path(folder, "timestamp.txt"), most=100)
     try:
-        return parse_utc(data.decode().strip()) if data else None
+        when = parse_utc(data.decode().strip()) if data else None
+        return when if when and datetime.min.year < when.year < datetime.max.year else None
     except (ValueError, OverflowError):
         return None
 

@@ -67,6 +67,7 @@ def handed_in(tmp_path_factory, new_gradebook) -> Path:  # noqa: F811
     (honest / "timestamp.txt").write_text("yesterday")
     (hand_in(course, "bob", notebook(bits_per_dim=WRONG)) / "timestamp.txt").write_text("2026-12-02 10:00:00.000000 UTC")
     (course.submission_folder("bob", LESSON.name) / "submission_secret.txt").write_text("bob's own")
+    (hand_in(course, "never", notebook()) / "timestamp.txt").write_text("9999-12-31 23:59:59 UTC")
     hand_in(course, "web page", b"<html>")
     hand_in(course, "deep", b'{"cells": ' + b"[" * 100_000)
     (hand_in(course, "huge") / NAME).touch()
@@ -164,7 +165,7 @@ def test_nbgraders_own_ways_write_the_same(graded, way):
 def test_everybody_ends_in_a_state_and_the_class_goes_on(graded, way):
     course = graded[way]
     states = {student: marks.state for student, marks in course.all_marks(LESSON.name).items()}
-    graded_students = {"ada", "bob", "[pipes]"}
+    graded_students = {"ada", "bob", "[pipes]", "never"}
     unreadable = {"web page", "deep", "huge", "link", "long"}
     assert states == {
         **dict.fromkeys(graded_students, State.GRADED),
@@ -172,7 +173,7 @@ def test_everybody_ends_in_a_state_and_the_class_goes_on(graded, way):
         **dict.fromkeys(("empty", "nobody"), State.MISSING),
     }
     scores = {student: row[0] for student, row in records(course).items()}
-    assert [scores[student] for student in ("ada", "[pipes]")] == [POINTS] * 2
+    assert [scores[student] for student in ("ada", "[pipes]", "never")] == [POINTS] * 3
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -200,11 +201,12 @@ def test_nothing_that_was_handed_in_is_copied_or_followed(graded, way):
     assert [name for name, data in made.items() if course.secret.hex().encode() in data] == []
 
 
-def test_the_formgraders_list_waits_for_no_pipe(handed_in):
-    """It looks at when each submission was collected."""
+def test_the_formgraders_list_waits_for_no_pipe_and_bears_any_time(handed_in, monkeypatch):
+    """It looks at when each submission was collected, in the instructor's time zone."""
+    monkeypatch.setattr(NbGraderAPI, "timezone", "Asia/Tokyo")
     listed = {row["student"]: row["display_timestamp"] for row in api(Course.find(handed_in)).get_submissions(LESSON.name)}
     assert listed["bob"].startswith("2026-12-02")
-    assert listed["[pipes]"] is listed["ada"] is None
+    assert listed["[pipes]"] is listed["ada"] is listed["never"] is None
 
 
 @pytest.mark.parametrize(
