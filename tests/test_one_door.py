@@ -16,8 +16,8 @@ from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # n
 from traitlets.config import PyFileConfigLoader
 
 from autograde.__main__ import main
-from autograde.classroom import Course
-from autograde.lesson import ROOT
+from autograde.classroom import Course, grade_class
+from autograde.lesson import ROOT, CourseError
 from autograde.marks import State
 
 WAYS = ("grade", "command", "button")
@@ -227,6 +227,40 @@ def test_a_preprocessor_that_cannot_be_used_is_said_before_anybody_is_graded(
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("error: ") and says in said
     assert not (tmp_path / "grading" / "marks").exists()
+
+
+HOOKS = """
+from pathlib import Path
+
+def before(assignment, student, notebooks):
+    for notebook in notebooks:
+        Path(notebook).rename(Path(notebook).with_name("renamed.ipynb"))
+
+def after(assignment, student, notebooks):
+    raise RuntimeError(f"{assignment}, {[Path(n).name for n in notebooks]}")
+
+c.Autograde.create_student = False
+c.Autograde.pre_convert_hook, c.Autograde.post_convert_hook = before, after
+c.CourseDirectory.groupshared = True
+"""
+
+
+def test_hooks_rights_and_whether_students_are_made_count_as_configured(handed_in, tmp_path, capsys, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text((handed_in / "nbgrader_config.py").read_text() + HOOKS)
+    course = Course.find(tmp_path)
+    shutil.copy(handed_in / "grading" / "gradebook.db", tmp_path / "grading")
+    for student in ("nobody", "stranger"):
+        shutil.copytree(handed_in / "grading" / "submitted" / "ada", tmp_path / "grading" / "submitted" / student)
+    monkeypatch.chdir(tmp_path)
+    assert main(["grade", "00", "--workers", "1"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "create_student is False, and the gradebook doesn't know stranger (and at 1 more)" in said
+    assert list(course.all_marks(LESSON.name)) == ["nobody"]
+    assert (course.submission_folder("nobody", LESSON.name) / "renamed.ipynb").exists()
+    assert (course.graded_folder("nobody", LESSON.name) / NAME).stat().st_mode & 0o777 == 0o664
+    assert course.graded_folder("nobody", LESSON.name).stat().st_mode & 0o2770 == 0o2770
+    with pytest.raises(CourseError, match=r"post_convert_hook stopped for nobody with RuntimeError: .*\['renamed.ipynb'\]"):
+        grade_class(course, LESSON, ["nobody"], again=True, progress=False)
 
 
 def test_a_preprocessor_that_stops_costs_nobody_a_mark(handed_in, tmp_path, capsys, monkeypatch):
