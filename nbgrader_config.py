@@ -32,7 +32,8 @@ c.ExchangeFactory.release_feedback = "autograde.grading.exchange.ReleaseFeedback
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("not written yet")'}
 
 # `nbgrader autograde` and the formgrader's button do what `python -m autograde grade` does: the judge reads submissions, runs them in a
-# sandbox and writes the marks. Then come your own preprocessors, on the graded notebook, whichever way you grade.
+# sandbox and writes the marks. Then come your own preprocessors, on the graded notebook, whichever way you grade. So with Autograde's
+# hooks, permissions and create_student, and CourseDirectory.groupshared.
 take_over()
 c.Autograde.autograde_preprocessors = []
 

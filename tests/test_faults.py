@@ -379,6 +379,13 @@ def test_no_script_of_a_student_gets_into_the_feedback(graded, name):
     assert any("alert(1)" in text for text in found.shown)
 
 
+def test_of_a_huge_cell_the_beginning_is_shown(graded):
+    """What colours code would take hours over all of it."""
+    notebook = nbformat.reads(graded("a_huge_cell").notebook, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if "spam and eggs" in cell.source)
+    assert len(cell.source) < 11_000 and "more characters are not shown here" in cell.source
+
+
 def test_markup_finds_scripts():
     found = Markup("<p>alert</p><script>alert(1)</script><img src=x onerror=alert(1)><a href='javascript:alert(1)'>x</a>")
     assert (found.scripts, len(found.handlers), found.shown) == (["alert(1)"], 2, ["alert", "x"])

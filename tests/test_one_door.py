@@ -16,9 +16,9 @@ from test_class import LESSON, NAME, POINTS, WRONG, new_gradebook, notebook  # n
 from traitlets.config import PyFileConfigLoader
 
 from autograde.__main__ import main
-from autograde.grading.classroom import Course
+from autograde.grading.classroom import Course, grade_class
 from autograde.grading.marks import State
-from autograde.lessons.lesson import ROOT
+from autograde.lessons.lesson import ROOT, CourseError
 
 WAYS = ("grade", "command", "button")
 # In the instructor's file: what being late costs, and a preprocessor of theirs, which counts on marks that are saved.
@@ -67,6 +67,7 @@ def handed_in(tmp_path_factory, new_gradebook) -> Path:  # noqa: F811
     (honest / "timestamp.txt").write_text("yesterday")
     (hand_in(course, "bob", notebook(bits_per_dim=WRONG)) / "timestamp.txt").write_text("2026-12-02 10:00:00.000000 UTC")
     (course.submission_folder("bob", LESSON.name) / "submission_secret.txt").write_text("bob's own")
+    (hand_in(course, "never", notebook()) / "timestamp.txt").write_text("9999-12-31 23:59:59 UTC")
     hand_in(course, "web page", b"<html>")
     hand_in(course, "deep", b'{"cells": ' + b"[" * 100_000)
     (hand_in(course, "huge") / NAME).touch()
@@ -164,7 +165,7 @@ def test_nbgraders_own_ways_write_the_same(graded, way):
 def test_everybody_ends_in_a_state_and_the_class_goes_on(graded, way):
     course = graded[way]
     states = {student: marks.state for student, marks in course.all_marks(LESSON.name).items()}
-    graded_students = {"ada", "bob", "[pipes]"}
+    graded_students = {"ada", "bob", "[pipes]", "never"}
     unreadable = {"web page", "deep", "huge", "link", "long"}
     assert states == {
         **dict.fromkeys(graded_students, State.GRADED),
@@ -172,7 +173,7 @@ def test_everybody_ends_in_a_state_and_the_class_goes_on(graded, way):
         **dict.fromkeys(("empty", "nobody"), State.MISSING),
     }
     scores = {student: row[0] for student, row in records(course).items()}
-    assert [scores[student] for student in ("ada", "[pipes]")] == [POINTS] * 2
+    assert [scores[student] for student in ("ada", "[pipes]", "never")] == [POINTS] * 3
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -200,11 +201,12 @@ def test_nothing_that_was_handed_in_is_copied_or_followed(graded, way):
     assert [name for name, data in made.items() if course.secret.hex().encode() in data] == []
 
 
-def test_the_formgraders_list_waits_for_no_pipe(handed_in):
-    """It looks at when each submission was collected."""
+def test_the_formgraders_list_waits_for_no_pipe_and_bears_any_time(handed_in, monkeypatch):
+    """It looks at when each submission was collected, in the instructor's time zone."""
+    monkeypatch.setattr(NbGraderAPI, "timezone", "Asia/Tokyo")
     listed = {row["student"]: row["display_timestamp"] for row in api(Course.find(handed_in)).get_submissions(LESSON.name)}
     assert listed["bob"].startswith("2026-12-02")
-    assert listed["[pipes]"] is listed["ada"] is None
+    assert listed["[pipes]"] is listed["ada"] is listed["never"] is None
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,40 @@ def test_a_preprocessor_that_cannot_be_used_is_said_before_anybody_is_graded(
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("error: ") and says in said
     assert not (tmp_path / "grading" / "marks").exists()
+
+
+HOOKS = """
+from pathlib import Path
+
+def before(assignment, student, notebooks):
+    for notebook in notebooks:
+        Path(notebook).rename(Path(notebook).with_name("renamed.ipynb"))
+
+def after(assignment, student, notebooks):
+    raise RuntimeError(f"{assignment}, {[Path(n).name for n in notebooks]}")
+
+c.Autograde.create_student = False
+c.Autograde.pre_convert_hook, c.Autograde.post_convert_hook = before, after
+c.CourseDirectory.groupshared = True
+"""
+
+
+def test_hooks_rights_and_whether_students_are_made_count_as_configured(handed_in, tmp_path, capsys, monkeypatch):
+    (tmp_path / "nbgrader_config.py").write_text((handed_in / "nbgrader_config.py").read_text() + HOOKS)
+    course = Course.find(tmp_path)
+    shutil.copy(handed_in / "grading" / "gradebook.db", tmp_path / "grading")
+    for student in ("nobody", "stranger"):
+        shutil.copytree(handed_in / "grading" / "submitted" / "ada", tmp_path / "grading" / "submitted" / student)
+    monkeypatch.chdir(tmp_path)
+    assert main(["grade", "00", "--workers", "1"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "create_student is False, and the gradebook doesn't know stranger (and at 1 more)" in said
+    assert list(course.all_marks(LESSON.name)) == ["nobody"]
+    assert (course.submission_folder("nobody", LESSON.name) / "renamed.ipynb").exists()
+    assert (course.graded_folder("nobody", LESSON.name) / NAME).stat().st_mode & 0o777 == 0o664
+    assert course.graded_folder("nobody", LESSON.name).stat().st_mode & 0o2770 == 0o2770
+    with pytest.raises(CourseError, match=r"post_convert_hook stopped for nobody with RuntimeError: .*\['renamed.ipynb'\]"):
+        grade_class(course, LESSON, ["nobody"], again=True, progress=False)
 
 
 def test_a_preprocessor_that_stops_costs_nobody_a_mark(handed_in, tmp_path, capsys, monkeypatch):

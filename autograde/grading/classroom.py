@@ -13,24 +13,24 @@ from nbgrader.coursedir import CourseDirectory
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
-from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
 from vae_helpers.files import remove_unfinished, write_whole
+from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
 
-from . import gradebook
-from .guarded_reading import bounded
 from ..lessons.build import write_source
+from ..lessons.lesson import ROOT, CourseError, Lesson
+from ..sandbox.bubblewrap import require_sandbox
+from ..sandbox.limits import Limits
+from ..sandbox.starting import GraderError
+from . import gradebook
 from .cluster import cluster, processes, serially
 from .deadlines import Deadlines
 from .grade import Job, course_digest, digest_of, grade, grader_error
+from .guarded_reading import bounded
+from .handin_files import EXCHANGE_FILES, read_file, read_folder
 from .judging import forget_observations
-from ..lessons.lesson import ROOT, CourseError, Lesson
-from ..sandbox.limits import Limits
 from .marks import Marks, State
 from .nbgrader_plugin import JudgeSubmission, PreprocessorFailed, Preprocessors, timestamp_in
-from .handin_files import EXCHANGE_FILES, read_file, read_folder
-from ..sandbox.bubblewrap import require_sandbox
 from .seeds import course_secret, seeds_of
-from ..sandbox.starting import GraderError
 
 LONGEST_NAME = 200  # bytes of a student's name, which becomes a file's
 
@@ -146,6 +146,7 @@ class Course:
                 write_whole(graded, marks.notebook)
                 raise
             write_whole(graded, notebook)
+            self.preprocessors.share(student, marks.lesson)
 
     def _keep_only_what_is_graded(self, student: str, lesson: str) -> None:
         """nbgrader sends all that lies beside a graded notebook: what it once copied there, or a killed grader left, goes."""
@@ -219,6 +220,12 @@ def grade_class(
             known = ", ".join(everybody[:10]) or "nobody"
             raise CourseError(f"no student is called {student!r} (known: {known}{', …' if len(everybody) > 10 else ''})")
     students = students or everybody
+    failed: list[str] = []
+    if not course.preprocessors.converter.create_student:
+        known = gradebook.known_students(*course.database)
+        if strangers := [student for student in students if student not in known]:
+            failed.append(f"c.Autograde.create_student is False, and the gradebook doesn't know {', '.join(strangers)}")
+        students = [student for student in students if student in known]
     if not course.students(lesson.name):
         raise CourseError(
             f"nobody has handed in {lesson.name}: {course.submission_folder('STUDENT', lesson.name)} is where it is looked for"
@@ -226,13 +233,13 @@ def grade_class(
 
     remove_unfinished(course.marks_file("", lesson.name).parent)
     results: dict[str, Marks] = {}
-    failed: list[str] = []
     late: list[str] = []
     digest = course_digest(lesson)
 
     def record(job: Job, marks: Marks) -> None:
         try:
             marks = course.save_marks(job.student, marks)
+            course.preprocessors.hook("post", job.student, lesson.name)
         except PreprocessorFailed as error:
             failed.append(str(error))
         results[job.student] = replace(marks, notebook="")  # 3,000 notebooks would fill the memory
@@ -242,6 +249,10 @@ def grade_class(
         for student in whose:
             seeds = course.seeds(student, lesson)
             job = Job(None, lesson.name, seeds, limits, sandboxed, student, digest, alone)
+            try:
+                course.preprocessors.hook("pre", student, lesson.name)
+            except PreprocessorFailed as error:
+                failed.append(str(error))
             try:
                 handin = course.read(student, lesson.name)
             except GraderError as error:

@@ -11,8 +11,8 @@ from nbgrader.preprocessors import AssignLatePenalties
 from traitlets import Float
 from traitlets.config import Config
 
-from .gradebook import open_gradebook, submission_of
 from ..lessons.lesson import CourseError
+from .gradebook import open_gradebook, submission_of
 
 DAY = 24 * 3600
 

@@ -16,26 +16,26 @@ from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.utils import is_grade
 
 from vae_helpers.checks import observe
-from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
 from vae_helpers.checks.observation import Observation
-from vae_helpers.submissions.outcomes import State, outcome
 from vae_helpers.checks.probes.lesson_07 import BENT, NEGATIVE_ELBO
-from vae_helpers.submissions.released import LESSONS, check_id
-from vae_helpers.submissions.submission import Submission, assemble
-from vae_helpers.submissions.steps import Returned
 from vae_helpers.checks.verdict import Verdict
+from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
+from vae_helpers.submissions.outcomes import State, outcome
+from vae_helpers.submissions.released import LESSONS, check_id
+from vae_helpers.submissions.steps import Returned
+from vae_helpers.submissions.submission import Submission, assemble
 
-from .guarded_reading import bounded
-from ..lessons.build import NOTEBOOKS
 from ..catalogue import find_exercise
-from ..sandbox.children import observe_submission
-from .judging import judge_observation
+from ..lessons.build import NOTEBOOKS
 from ..lessons.lesson import PACKAGE, Lesson, read_lesson
-from ..sandbox.limits import Limits
-from .marks import Mark, Marks
 from ..sandbox.bubblewrap import HELPERS
+from ..sandbox.children import observe_submission
+from ..sandbox.limits import Limits
 from ..sandbox.starting import OtherHelpers
+from .guarded_reading import bounded
+from .judging import judge_observation
 from .marked_notebook import notebook_of, release_of
+from .marks import Mark, Marks
 
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.
 TOO_GOOD = 60.0  # nats per image

@@ -11,8 +11,8 @@ from typing import TypeVar
 from vae_helpers.submissions.choosing import Unreadable
 
 from ..lessons.lesson import CourseError
-from .handin_files import MACHINES_OWN
 from ..sandbox.starting import GraderError
+from .handin_files import MACHINES_OWN
 
 SECONDS = 30  # of a core's time
 MEMORY = 1 << 30  # bytes beyond what this process has

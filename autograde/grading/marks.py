@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict, dataclass, field, replace
 
-from vae_helpers.versions import course_version
 from vae_helpers.submissions.outcomes import State
+from vae_helpers.versions import course_version
 
 
 @dataclass(frozen=True)

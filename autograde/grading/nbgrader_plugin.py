@@ -85,12 +85,15 @@ def _graded_notebooks(self: GenerateFeedback) -> None:
 
 
 def timestamp_in(folder: str | Path) -> datetime | None:
-    """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read: a student may have changed it."""
+    """When a submission was collected, in UTC, as nbgrader wrote it. None where that can't be read, or is a time that other time zones
+    don't have: a student may have changed it.
+    """
     from .handin_files import read_file
 
     data, _ = read_file(Path(folder, "timestamp.txt"), most=100)
     try:
-        return parse_utc(data.decode().strip()) if data else None
+        when = parse_utc(data.decode().strip()) if data else None
+        return when if when and datetime.min.year < when.year < datetime.max.year else None
     except (ValueError, OverflowError):
         return None
 
@@ -105,7 +108,8 @@ class PreprocessorFailed(CourseError):
 
 
 class Preprocessors:
-    """The instructor's own `c.Autograde.autograde_preprocessors`, run on what the judge has made, once the marks are saved.
+    """The instructor's own `c.Autograde.autograde_preprocessors`, run on what the judge has made, once the marks are saved; and what
+    else is configured of nbgrader's converter: hooks, rights, whether students are made.
 
     Raises CourseError for one that can't be had, or that would run or mark a notebook itself.
     """
@@ -129,6 +133,24 @@ class Preprocessors:
                 raise CourseError(
                     f"c.Autograde.autograde_preprocessors: leave out {kind.__name__}, for the judge runs and marks what was handed in"
                 )
+
+    def hook(self, when: str, student: str, lesson: str) -> None:
+        """Call the instructor's own `pre_convert_hook` or `post_convert_hook`, as nbgrader does. Raises PreprocessorFailed."""
+        hook = getattr(self.converter, f"{when}_convert_hook")
+        coursedir = self.converter.coursedir
+        folder = Path(coursedir.format_path(coursedir.submitted_directory, student, lesson))
+        try:
+            if hook:
+                hook(assignment=lesson, student=student, notebooks=sorted(map(str, folder.glob("*.ipynb"))))
+        except Exception as error:
+            raise PreprocessorFailed(
+                f"c.Autograde.{when}_convert_hook stopped for {student} with {type(error).__name__}: {error}"
+            ) from error
+
+    def share(self, student: str, lesson: str) -> None:
+        """Give the graded files the rights that are configured, and those of the instructors' group, where it shares them."""
+        if self.converter.coursedir.groupshared or "permissions" in self.converter.config.get("Autograde", {}):
+            self.converter.set_permissions(lesson, student)
 
     def run(self, notebook: str, student: str, lesson: str) -> str:
         """The notebook, as JSON, that they make of a graded one. Raises PreprocessorFailed."""

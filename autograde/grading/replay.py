@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vae_helpers.submissions.choosing import Unreadable
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes import find_probe
 from vae_helpers.checks.recorder import Recorder, undisturbed
+from vae_helpers.submissions.choosing import Unreadable
 
 from ..catalogue import find_exercise
-from .classroom import Course
-from .grade import Job, judge_exercise
 from ..lessons.lesson import CourseError, lesson_of
 from ..sandbox.bubblewrap import require_sandbox
+from .classroom import Course
+from .grade import Job, judge_exercise
 
 OPTIONS = set(inspect.signature(Recorder.call).parameters)  # what is not passed on
 
