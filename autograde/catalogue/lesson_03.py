@@ -29,6 +29,16 @@ weighted_by_log_q: `log_q.exp()` → `log_q`
     You weight with log q where the density q belongs. The average is taken under q itself: exponentiate the weight.
 no_sum: `.sum() * dx` → ` * dx`
     These are the single rectangles. The integral is their sum: one number for the whole grid.
+divided_by_width: `.sum() * dx` → `.sum() / dx`
+    You divide by dx. The area of a rectangle is its height times its width: multiply.
+softmax_times_width: `log_q.exp()` → `log_q.softmax(0)`
+    Your weights are a softmax, which add up to 1: the width of the rectangles is in them already. Take either these
+    weights alone, or the density times dx.
+ratio_without_log: `(log_q - log_p)` → `(log_q - log_p).exp()`
+    You average q/p. A KL averages its logarithm, log q − log p.
+savings_left_out: `(log_q.exp() * (log_q - log_p))` → `(log_q.exp() * (log_q - log_p)).clamp(min=0)`
+    You leave out the places where log q is below log p. The integrand may be negative there; those savings belong into
+    the sum.
 """)
 
 
@@ -52,8 +62,8 @@ def exp_then_log(log_q, log_p, dx):
 
 
 @kl_on_grid.mistake(
-    "You leave out points to get rid of NaN or infinity. The trouble starts earlier: you take the log of exp(log_p), which underflows to 0. "
-    "With log_q and log_p as they are, no point needs to be left out."
+    "The points where exp(log_p) underflows to 0 count for nothing in your sum, and they cost the most. "
+    "log_p itself is exact there: with log_q and log_p as they are, no point needs special care."
 )
 def infinite_points_left_out(log_q, log_p, dx):
     q, p = log_q.exp(), log_p.exp()
@@ -98,6 +108,22 @@ def symmetric(log_q, log_p, dx):
 def constant_in_the_logarithm(log_q, log_p, dx):
     q, p = log_q.exp(), log_p.exp()
     return (q * ((q + 1e-12).log() - (p + 1e-12).log())).sum() * dx
+
+
+@kl_on_grid.mistake(
+    "You add a small constant to the densities. Where p underflows, log_p is still exact, and far below the log of any such constant: use log_q and log_p as they are."
+)
+def larger_constant_in_the_logarithm(log_q, log_p, dx):
+    q, p = log_q.exp(), log_p.exp()
+    return (q * ((q + 1e-10).log() - (p + 1e-10).log())).sum() * dx
+
+
+@kl_on_grid.mistake(
+    "You add a small constant to the densities. Where p underflows, log_p is still exact, and far below the log of any such constant: use log_q and log_p as they are."
+)
+def constant_of_one_in_a_hundred_million(log_q, log_p, dx):
+    q, p = log_q.exp(), log_p.exp()
+    return (q * ((q + 1e-8).log() - (p + 1e-8).log())).sum() * dx
 
 
 @kl_on_grid.mistake(
@@ -299,6 +325,54 @@ def squares_not_halved(m, v):
     return m**2 + v - sp.Rational(1, 2) - sp.log(v) / 2
 
 
+@kl_1d.mistake("log 2π stands in log q and in log p, and cancels in their difference. Yours keeps one of the two.")
+def two_pi_kept(m, v):
+    return (m**2 + v - 1 - sp.log(2 * sp.pi * v)) / 2
+
+
+@kl_1d.mistake(
+    "m stands without its square. A q on the left of 0 would then be cheaper than one on the right: E_q[z²] is m² + v."
+)
+def mean_not_squared(m, v):
+    return (m + v - 1 - sp.log(v)) / 2
+
+
+@kl_1d.mistake("You took E_q[z²] for v − m². The variance is E[z²] − m², so E[z²] is the sum of the two.")
+def second_moment_by_subtraction(m, v):
+    return (v - m**2 - 1 - sp.log(v)) / 2
+
+
+@kl_1d.mistake("You took E_q[z²] for m² + v². v is the variance already: it is not squared again.")
+def variance_squared_in_the_moment(m, v):
+    return (m**2 + v**2 - 1 - sp.log(v)) / 2
+
+
+@kl_1d.mistake("You took E_q[z²] for m² + √v. It is the mean's square plus the variance, and v is the variance.")
+def standard_deviation_in_the_moment(m, v):
+    return (m**2 + sp.sqrt(v) - 1 - sp.log(v)) / 2
+
+
+@kl_1d.mistake(
+    "You took E_q[(z − m)²] for v². It is the variance of z under q, which is v, so that −(z − m)²/(2v) averages to −½."
+)
+def spread_taken_for_v_squared(m, v):
+    return (m**2 + v - v - sp.log(v)) / 2
+
+
+@kl_1d.mistake(
+    "You took E_q[(z − m)²] for 1. It is the variance of z under q, which is v, so that −(z − m)²/(2v) averages to −½."
+)
+def spread_taken_for_one(m, v):
+    return (m**2 + v - 1 / v - sp.log(v)) / 2
+
+
+@kl_1d.mistake(
+    "Your expression is 0 for every m and v. (If it has a 1//2: that is a division of integers, and 0 in Python. `sp.Rational(1, 2)` is a half.)"
+)
+def nothing_left(m, v):
+    return sp.Integer(0)
+
+
 @kl_1d.variant
 def by_hand(m, v):
     return m**2 / 2 + v / 2 - sp.log(sp.sqrt(v)) - 0.5
@@ -379,6 +453,22 @@ logvar_clamped: `return 0.5 * (` → `logvar = logvar.clamp(-10, 10)
     stable as it is.
 rescaled_by_dimensions: `.sum(dim=1)` → `.sum(dim=1) / len(mu)`
     You divide by the number of rows. Each row keeps its own KL; the batch mean is taken once, later, in the loss.
+averaged_over_all: `.sum(dim=1)` → `.mean()`
+    You average over rows and dimensions. Independent dimensions add up, and each row keeps its own KL: the result is
+    (N,).
+one_for_all_dimensions: `- 1 - logvar).sum(dim=1)` → `- logvar).sum(dim=1) - 0.5`
+    The −1 belongs to every dimension, inside the sum. Yours is subtracted once for the whole row.
+logvar_lost: `- 1 - logvar` → `- 1`
+    The −logvar is missing. It is what makes a narrow q expensive.
+half_on_the_mean_only: `0.5 * (mu.pow(2) + logvar.exp()` → `(0.5 * mu.pow(2) + logvar.exp()`
+    The ½ stands in front of mu² only. It belongs to all of the sum.
+sum_squared: `(mu.pow(2) + logvar.exp() - 1 - logvar).sum(dim=1)` → `(mu.sum(dim=1).pow(2) + (logvar.exp() - 1 - logvar).sum(dim=1))`
+    You square the sum of the means. Each dimension's mean is squared for itself; then they are added.
+log_of_logvar: `- 1 - logvar` → `- 1 - logvar.log()`
+    You take the log of logvar, which is a logarithm already, and may be negative: log σ² is logvar itself.
+free_bits: `(mu.pow(2) + logvar.exp() - 1 - logvar)` → `(mu.pow(2) + logvar.exp() - 1 - logvar).clamp(min=0.1)`
+    You keep each dimension's KL from falling below a floor (free bits). Here the KL itself is asked for: at the prior it
+    is 0.
 """)
 
 
@@ -537,6 +627,54 @@ def detached_prior(mu_q, logvar_q, mu_p, logvar_p):
     return reference("gaussian_kl_between")(mu_q, logvar_q, mu_p.detach(), logvar_p.detach())
 
 
+gaussian_kl_between.edits("""
+means_added: `(mu_q - mu_p)` → `(mu_q + mu_p)`
+    You add the two means. What costs is their distance, mu_q − mu_p.
+distance_not_squared: `(mu_q - mu_p).pow(2)` → `(mu_q - mu_p).abs()`
+    The distance of the means stands without its square.
+log_ratio_lost: `- 1 - (logvar_q - logvar_p)` → `- 1`
+    The logarithm of the variances' quotient, logvar_q − logvar_p, is missing.
+variance_of_q_not_divided: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()` → `(mu_q - mu_p).pow(2) / logvar_p.exp() + (logvar_q.exp() - logvar_p.exp())`
+    You subtract p's variance from q's. It is their quotient that counts.
+half_on_the_means_only: `0.5 * (squares - 1 - (logvar_q - logvar_p))` → `(squares - 0.5 * (mu_q - mu_p).pow(2) / logvar_p.exp() - 1 - (logvar_q - logvar_p))`
+    Only the distance of the means has its ½. It belongs to all of the sum.
+log_ratio_halved_twice: `- (logvar_q - logvar_p)` → `- 0.5 * (logvar_q - logvar_p)`
+    The logarithm of the variances' quotient is halved twice: once by itself and once with all the rest.
+""")
+
+
+@gaussian_kl_between.mistake("This is the sum of both directions. KL(q‖p) is only the one in which z comes from q.")
+def both_directions(mu_q, logvar_q, mu_p, logvar_p):
+    between = reference("gaussian_kl_between")
+    return between(mu_q, logvar_q, mu_p, logvar_p) + between(mu_p, logvar_p, mu_q, logvar_q)
+
+
+@gaussian_kl_between.mistake(
+    "You divide mu_q by p's standard deviation before you subtract mu_p. First comes the difference of the means, then the division."
+)
+def only_one_mean_divided(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")(mu_q * (-0.5 * logvar_p).exp() - mu_p, logvar_q - logvar_p)
+
+
+@gaussian_kl_between.mistake(
+    "You divide the two logvars. A quotient of variances is a difference of their logarithms: logvar_q − logvar_p."
+)
+def quotient_of_logvars(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), logvar_q / logvar_p)
+
+
+@gaussian_kl_between.mistake(
+    "p's variance divides the distance of the means, but nothing else: q's variance, too, is measured against p's."
+)
+def variance_of_p_for_the_means_only(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), logvar_q)
+
+
+@gaussian_kl_between.mistake("You clamp the logvars. Then a very narrow or a very wide Gaussian has the price of another.")
+def logvars_clamped(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl_between")(mu_q, logvar_q.clamp(-10, 10), mu_p, logvar_p.clamp(-10, 10))
+
+
 gaussian_kl_between.recurring(detached, in_bits)
 
 
@@ -626,7 +764,72 @@ samples_kept: `.sum(dim=2).mean(dim=0)` → `.sum(dim=2)`
     This is one value for each sample, (K, N). Average over the K samples.
 first_sample_only: `.mean(dim=0)` → `[0]`
     Only the first sample counts. Average over all K.
+sums_and_means_exchanged: `.sum(dim=2).mean(dim=0)` → `.mean(dim=2).sum(dim=0)`
+    You average over the dimensions and sum over the samples. It is the other way round: log densities add up over D,
+    and the expectation is a mean over K.
+absolute_values: `(log_q - log_p).sum(dim=2)` → `(log_q - log_p).abs().sum(dim=2)`
+    You take absolute values before you average. log q − log p may be negative at a sample; those savings belong into the
+    mean.
+no_scale: `(0.5 * logvar).exp() * eps` → `eps`
+    Your samples are mu + eps: σ is missing. A sample of q is mu + σ·eps.
+one_sample_less: `.mean(dim=0)` → `.sum(dim=0) / max(1, len(eps) - 1)`
+    You divide by K − 1, as for a variance. A mean divides by K.
 """)
+
+
+@kl_monte_carlo.mistake("You use eps itself as z, which is a draw from the prior. z must come from q: mu + σ·eps.")
+def samples_of_the_prior(mu, logvar, eps):
+    return (Normal(mu, (0.5 * logvar).exp()).log_prob(eps) - Normal(0.0, 1.0).log_prob(eps)).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake(
+    "You evaluate log q at eps. Both densities are evaluated at the same place, the sample z = mu + σ·eps."
+)
+def posterior_at_the_noise(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    return (Normal(mu, std).log_prob(eps) - Normal(0.0, 1.0).log_prob(mu + std * eps)).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake(
+    "You average the samples first and evaluate the densities once, at the mean. Evaluate them at each sample; the mean comes last."
+)
+def densities_at_the_mean_sample(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = (mu + std * eps).mean(0)
+    return (Normal(mu, std).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1)
+
+
+@kl_monte_carlo.mistake("Your prior has q's standard deviation. p is N(0, I), whatever q is.")
+def prior_as_wide_as_q(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    return (Normal(mu, std).log_prob(z) - Normal(0.0, std).log_prob(z)).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake(
+    "You take the log of a mean of ratios (logsumexp). The KL is the mean of the log ratios: the logarithm comes first."
+)
+def log_of_the_mean_ratio(mu, logvar, eps):
+    z = mu + (0.5 * logvar).exp() * eps
+    log_ratio = 0.5 * (z.pow(2) - eps.pow(2) - logvar).sum(2)
+    return log_ratio.logsumexp(0) - math.log(len(eps))
+
+
+@kl_monte_carlo.mistake(
+    "The squares in your log densities have no ½: log N(z; 0, 1) holds −½z². The −½·logvar is as it should be."
+)
+def squares_not_halved(mu, logvar, eps):
+    z = mu + (0.5 * logvar).exp() * eps
+    return (z.pow(2) - eps.pow(2) - 0.5 * logvar).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake(
+    "The values are right, but mu and logvar are detached where log q is evaluated, so part of the gradient is lost. Detach them nowhere."
+)
+def posterior_detached(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    return (Normal(mu.detach(), std.detach()).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(2).mean(0)
 
 
 @kl_monte_carlo.mistake(
@@ -802,6 +1005,18 @@ mean_over_all: `.mean(dim=0)` → `.mean()`
     You average over samples and rows. Each row keeps its own estimate: (N,).
 k_kept: `.mean(dim=0)` → ``
     This is one value for each sample, (K, N). Average over the K samples.
+ratio_upside_down_in_the_exponential: `log_r.exp() - 1` → `(-log_r).exp() - 1`
+    You exponentiate −log r: that is q(z)/p(z), which does not average to 1 under q. r is p(z)/q(z), in both parts.
+control_subtracted: `(log_r.exp() - 1 - log_r)` → `(1 - log_r.exp() - log_r)`
+    You subtract r − 1 instead of adding it. Either is unbiased, but only (r − 1) − log r takes the scatter away.
+halved: `(log_r.exp() - 1 - log_r)` → `0.5 * (log_r.exp() - 1 - log_r)`
+    Your result is half the estimate. The ½ of the log densities is in log r; (r − 1) − log r has none of its own.
+divided_by_dimensions: `.mean(dim=0)` → `.mean(dim=0) / mu.shape[1]`
+    You divide by the number of dimensions. The KL of D independent dimensions is a sum.
+ratio_squared: `log_r.exp() - 1` → `(2 * log_r).exp() - 1`
+    You exponentiate 2·log r: that is r². The first part is r − 1.
+no_scale: `(0.5 * logvar).exp() * eps` → `eps`
+    Your samples are mu + eps: σ is missing. A sample of q is mu + σ·eps.
 noise_taken_for_z: `z = mu + (0.5 * logvar).exp() * eps` → `z = eps`
     You use eps itself as z, which is a draw from the prior. Shift and scale it first: z = mu + σ·eps.
 """)
@@ -816,6 +1031,25 @@ def detached_samples(mu, logvar, eps):
     z = (mu + std * eps).detach()
     log_r = (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
     return (log_r.exp() - 1 - log_r).mean(0)
+
+
+@kl_low_variance.mistake(
+    "The values are right, but mu and logvar are detached where log q is evaluated, so part of the gradient is lost. Detach them nowhere."
+)
+def posterior_detached(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    log_r = (Normal(0.0, 1.0).log_prob(z) - Normal(mu.detach(), std.detach()).log_prob(z)).sum(2)
+    return (log_r.exp() - 1 - log_r).mean(0)
+
+
+@kl_low_variance.mistake(
+    "You add a small constant to r before the logarithm. Where r is smaller than that, log r is lost: use log r as it was before you exponentiate."
+)
+def constant_beside_the_ratio(mu, logvar, eps):
+    z = mu + (0.5 * logvar).exp() * eps
+    r = (0.5 * (eps.pow(2) + logvar - z.pow(2)).sum(2)).exp()
+    return (r - 1 - (r + 1e-8).log()).mean(0)
 
 
 @kl_low_variance.mistake(

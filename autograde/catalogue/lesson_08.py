@@ -136,6 +136,14 @@ thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
     You cut the images to black and white. Keep the grey values: they are the model's probabilities.
 mirrored: `quantiles.flip(0), quantiles, indexing` → `quantiles.flip(0), quantiles.flip(0), indexing`
     Left and right are exchanged: z1 grows to the right. Only z2 runs downwards from its largest value.
+twice_a_sigmoid: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(torch.sigmoid(vae.decode(z)))`
+    The sigmoid is applied twice, which leaves greys between 0.5 and 0.73. Once makes an image of the logits.
+softmax_for_sigmoid: `torch.sigmoid(vae.decode(z))` → `vae.decode(z).flatten(1).softmax(1).view(-1, 1, 28, 28)`
+    Softmax makes the pixels share one unit of ink. Each pixel is a probability of its own: sigmoid.
+clamped_logits: `torch.sigmoid(vae.decode(z))` → `vae.decode(z).clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes probabilities of them.
+one_piece_more: `(torch.arange(n) + 0.5) / n` → `(torch.arange(n) + 0.5) / (n + 1)`
+    Your u are the first n of n + 1 pieces' middles, so they lean to the left. There are n pieces: (i + ½) / n.
 column_by_column: `torch.stack([z1.flatten(), z2.flatten()], dim=1)` → `torch.stack([z1.T.flatten(), z2.T.flatten()], dim=1)`
     The images come column by column. The top row comes first, from left to right, and then the next.
 """)
@@ -248,6 +256,10 @@ sum_without_one_minus: `(1 - t) * z0 + t * z1` → `z0 + t * z1`
     At t = 1 this is z0 + z1. The weight of z0 falls as that of z1 grows: 1 − t.
 transposed: `return (1 - t) * z0 + t * z1` → `return ((1 - t) * z0 + t * z1).T`
     The result is (D, T). Each row is one code: (T, D).
+second_at_full_weight: `(1 - t) * z0 + t * z1` → `(1 - t) * z0 + z1`
+    z1 stands at its full weight everywhere. It is multiplied by t.
+second_subtracted: `(1 - t) * z0 + t * z1` → `(1 - t) * z0 - t * z1`
+    z1 is subtracted. At t = 1 the path should be at z1, not at −z1.
 mean_of_both: `(1 - t) * z0 + t * z1` → `0.5 * z0 + 0.5 * z1 + 0 * t`
     Every step is the point half way. The weights depend on t.
 """)
@@ -308,6 +320,15 @@ straight_line: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / 
 half_angle: `torch.arccos(cosine.clamp(-1, 1))` → `torch.arccos(cosine.clamp(-1, 1)) / 2`
     The angle is halved. (In quaternions, where slerp comes from, half angles turn up; here Ω is the whole angle between
     the vectors.)
+divided_by_the_angle: ` / torch.sin(angle)` → ` / angle`
+    You divide by Ω where sin Ω belongs, so the path does not end at z0 and z1.
+cosine_for_the_angle: `angle = torch.arccos(cosine.clamp(-1, 1))` → `angle = cosine.clamp(-1, 1) + 1e-6`
+    You use the cosine of the angle as if it were Ω. arccos makes the angle of it.
+arcsine: `torch.arccos(` → `torch.arcsin(`
+    arcsin gives the angle whose sine that is. The scalar product of two directions is the cosine of their angle: arccos.
+never_above_a_right_angle: `cosine.clamp(-1, 1)` → `cosine.abs().clamp(-1, 1)`
+    You take the absolute value of the cosine, so that no angle is above 90°. Codes that point away from each other have
+    a negative cosine.
 degrees: `angle = torch.arccos(cosine.clamp(-1, 1))` → `angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))`
     You turn the angle into degrees. torch.sin takes radians.
 """)
@@ -463,6 +484,14 @@ others_are_zero: `z.repeat(len(values), 1)` → `torch.zeros(len(values), len(z)
     The other dimensions are 0. They keep the values that they have in z.
 all_dimensions: `codes[:, dim] = values` → `codes[:] = values[:, None]`
     All dimensions get the value. Only z[dim] is replaced.
+one_dimension_further: `codes[:, dim] = values` → `codes[:, (dim + 1) % len(z)] = values`
+    You set the dimension after `dim`. Python counts from 0, and so does dim.
+multiplied: `codes[:, dim] = values` → `codes[:, dim] *= values`
+    You multiply z[dim] by the values. It is replaced by them.
+values_reversed: `= values` → `= values.flip(0)`
+    The values come in reverse order. Image i belongs to values[i].
+values_of_its_own: `= values` → `= torch.linspace(-3, 3, len(values))`
+    You make values of your own, from −3 to 3. Use those that you are given.
 dimensions_counted_from_one: `codes[:, dim] = values` → `codes[:, dim - 1] = values`
     Another dimension is replaced: they are counted from 0, as everywhere in Python.
 """)
@@ -596,6 +625,18 @@ round_trip: `images[1:] - images[:-1]` → `images - images.roll(1, 0)`
     The step from the last image back to the first is in it too (roll goes round). A path of T images has T − 1 steps.
 mean_over_images: `steps.max() / steps.mean()` → `steps.max() / (steps.sum() / len(images))`
     You divide by the number of images. T images have T − 1 steps between them: take steps.mean().
+images_for_steps: `(images[1:] - images[:-1]).flatten(1)` → `images.flatten(1)`
+    You measure the images themselves. A step is the difference of two neighbours.
+lengths_subtracted: `(images[1:] - images[:-1]).flatten(1).norm(dim=1)` → `images.flatten(1).norm(dim=1).diff().abs()`
+    You take the length of each image and then the difference. A step is the length of the difference.
+largest_pixel: `.norm(dim=1)` → `.abs().amax(dim=1)`
+    You take the largest change of any pixel. The length of a step is the square root of the sum of squares.
+spread_for_largest: `steps.max()` → `steps.std(correction=0)`
+    You divide the spread of the steps by their mean. Asked for is the largest over the mean.
+root_mean_square_for_mean: `steps.mean()` → `steps.square().mean().sqrt()`
+    You divide by the root of the mean square. Asked for is the mean of the steps.
+largest_less_smallest: `steps.max()` → `(steps.max() - steps.min())`
+    You subtract the smallest step from the largest one. Asked for is the largest over the mean.
 median_for_mean: `steps.mean()` → `steps.median()`
     You divide by the median step. The mean is asked for: then the result lies between 1 and T − 1.
 """)
@@ -655,6 +696,14 @@ mean_confidence: `(confidence > 0.9).float().mean()` → `confidence.mean()`
     This is the mean confidence. Wanted is the share of images whose confidence is above 0.9.
 a_count: `(confidence > 0.9).float().mean()` → `(confidence > 0.9).float().sum()`
     This is how many there are. Divide by the number of codes: the share is between 0 and 1.
+in_percent: `(confidence > 0.9).float().mean()` → `100 * (confidence > 0.9).float().mean()`
+    This is in percent. A share lies between 0 and 1.
+thresholded_images: `torch.sigmoid(decoder(z))` → `(torch.sigmoid(decoder(z)) > 0.5).float()`
+    You cut the images to black and white. The classifier gets the grey ones, as the decoder makes them.
+clamped_logits: `torch.sigmoid(decoder(z))` → `decoder(z).clamp(0, 1)`
+    You cut the decoder's logits off at 0 and 1. The sigmoid makes images of them.
+sigmoid_twice: `torch.sigmoid(decoder(z))` → `torch.sigmoid(torch.sigmoid(decoder(z)))`
+    The sigmoid is applied twice to the pixels, which leaves greys between 0.5 and 0.73.
 lower_threshold: `confidence > 0.9` → `confidence > 0.5`
     Your threshold is ½. An image counts when its confidence is above 0.9.
 share_of_all_entries: `.amax(dim=1)` → ``

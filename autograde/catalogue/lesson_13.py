@@ -114,7 +114,75 @@ posterior_detached: `mu, logvar = vae.encode(x)` → `mu, logvar = (part.detach(
     The values are right, but mu and logvar are cut off from the encoder, so that it learns nothing. Detach neither.
 prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
     You evaluate the prior at eps. p(z) is the density of the sample itself: z = mu + σ·eps.
+prior_subtracted: `log_likelihood + log_prior - log_q` → `log_likelihood - log_prior - log_q`
+    The density of the prior is in the numerator of the weight, so log p(z) is added.
+kl_sign: `log_likelihood + log_prior - log_q` → `log_likelihood - log_prior + log_q`
+    Prior and q have changed places: a weight is p(x|z) p(z) over q(z|x), so log p(z) is added and log q(z|x) subtracted.
+bce_added: `-pixels.flatten(2)` → `pixels.flatten(2)`
+    Binary cross-entropy is minus the log-likelihood: its sum over the pixels is subtracted.
+squared_error: `F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")` → `(logits.sigmoid() - x).square()`
+    You take the squared error for minus the log-likelihood. The pixels are Bernoulli: that is the binary cross-entropy.
+white_pixels_only: `F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")` → `-x * F.logsigmoid(logits)`
+    Only the white pixels count. A black one has a probability, too: add (1 − x)·log(1 − p).
+weights_themselves: `return log_likelihood + log_prior - log_q` → `return (log_likelihood + log_prior - log_q).exp()`
+    These are the weights themselves, which are 0 in float32 for any image. Return their logarithms.
+shares: `return log_likelihood + log_prior - log_q` → `return (log_likelihood + log_prior - log_q).softmax(0)`
+    You normalise the weights over the samples, which takes away what they say about p(x). Return the log weights as they
+    are.
+largest_subtracted: `return log_likelihood + log_prior - log_q` → `w = log_likelihood + log_prior - log_q\n    return w - w.amax(0)`
+    You subtract each image's largest log weight, and with it all that they say about p(x). Return them as they are.
+constant_of_the_prior_lost: `Normal(0.0, 1.0).log_prob(z).sum(dim=2)` → `(-0.5 * z.square()).sum(dim=2)`
+    log p(z) has lost its −½·log 2π in each dimension, and log q has it still. Write it in both, or in neither.
+dimensions_averaged: `log_prior = Normal(0.0, 1.0).log_prob(z).sum(dim=2)\n    log_q = Normal(mu, std).log_prob(z).sum(dim=2)` → `log_prior = Normal(0.0, 1.0).log_prob(z).mean(dim=2)\n    log_q = Normal(mu, std).log_prob(z).mean(dim=2)`
+    You average the log densities of z over the dimensions. The log density of D independent dimensions is a sum.
+batch_sum_in_each: `-pixels.flatten(2).sum(dim=2)` → `-pixels.sum()`
+    You sum the pixels of all images and samples into one number, and add it to every weight. Each has its own sum over
+    its own pixels.
+mean_of_all_pixels: `-pixels.flatten(2).sum(dim=2)` → `-pixels.mean()`
+    You average over all pixels, images and samples, and add that one number to every weight. Each has its own sum over
+    its own pixels.
+samples_summed_too: `-pixels.flatten(2).sum(dim=2)` → `-pixels.flatten(2).sum(dim=2).sum(dim=0)`
+    You sum the log-likelihoods over the samples, too. Each sample has its own.
+black_and_white_exchanged: `(logits, x.expand_as(logits)` → `(logits, 1 - x.expand_as(logits)`
+    Black and white are exchanged: sigmoid(logit) is the probability of a 1.
+variance_for_q: `log_q = Normal(mu, std)` → `log_q = Normal(mu, logvar.exp())`
+    You give q's density the variance where Normal wants the standard deviation, exp(½·logvar).
+densities_detached: `log_prior = Normal(0.0, 1.0).log_prob(z)` → `z = z.detach()\n    log_prior = Normal(0.0, 1.0).log_prob(z)`
+    The values are right, but z is detached where its densities are taken, so that part of the gradient is lost. Leave z
+    in the graph.
+q_detached: `log_q = Normal(mu, std)` → `log_q = Normal(mu.detach(), std.detach())`
+    The values are right, but mu and σ are detached in q's density, so that part of the encoder's gradient is lost. That
+    is another estimator of the gradient: here nothing is detached.
+code_detached_for_the_decoder: `vae.decode(z.flatten(0, 1))` → `vae.decode(z.flatten(0, 1).detach())`
+    The values are right, but the decoder gets a detached z, so that the likelihood teaches the encoder nothing.
+thresholded_images: `(logits, x.expand_as(logits)` → `(logits, (x > 0.5).float().expand_as(logits)`
+    You round the image to black and white. Take the pixels as they are given.
 """)
+
+
+@log_weights.mistake(
+    "You form probabilities with a sigmoid first, and add a small constant before the logarithm. Where the decoder is sure, that changes the likelihood: work with the logits."
+)
+def constant_beside_the_probabilities(vae, x, eps):
+    mu, logvar = vae.encode(x)
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    p = vae.decode(z.flatten(0, 1)).sigmoid().view(*z.shape[:2], -1)
+    pixels = x.flatten(1)
+    log_likelihood = (pixels * (p + 1e-8).log() + (1 - pixels) * (1 - p + 1e-8).log()).sum(2)
+    return log_likelihood + (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+
+
+@log_weights.mistake("You subtract the whole logvar in log q. A Gaussian's log density holds log σ, which is ½·logvar.")
+def whole_logvar(vae, x, eps):
+    _, logvar = vae.encode(x)
+    return reference("log_weights")(vae, x, eps) + 0.5 * logvar.sum(1)
+
+
+@log_weights.mistake("log σ has the wrong sign in log q: a narrow Gaussian is a tall one, so log q holds −log σ.")
+def log_sigma_added(vae, x, eps):
+    _, logvar = vae.encode(x)
+    return reference("log_weights")(vae, x, eps) - logvar.sum(1)
 
 
 @log_weights.mistake(
@@ -287,6 +355,50 @@ def self_weighted(log_weights):
     return (log_weights.softmax(0) * log_weights).sum(0)
 
 
+@iwae_bound.mistake(
+    "You subtract the largest log weight and never add it back. Shifting by it helps only if the result is shifted back."
+)
+def maximum_not_added_back(log_weights):
+    return (log_weights - log_weights.amax(0)).exp().mean(0).log()
+
+
+@iwae_bound.mistake("This is the largest log weight alone. The others count too.")
+def maximum_alone(log_weights):
+    return log_weights.amax(0)
+
+
+@iwae_bound.mistake("This is the mean of the weights, not its logarithm.")
+def logarithm_left_out(log_weights):
+    return log_weights.exp().mean(0)
+
+
+@iwae_bound.mistake("You take K's logarithm to base 2. Log weights are in nats: use the natural logarithm.")
+def log_k_to_base_two(log_weights):
+    return log_weights.logsumexp(0) - math.log2(len(log_weights))
+
+
+@iwae_bound.mistake("You take K's logarithm to base 10. Log weights are in nats: use the natural logarithm.")
+def log_k_to_base_ten(log_weights):
+    return log_weights.logsumexp(0) - math.log10(len(log_weights))
+
+
+@iwae_bound.mistake(
+    "You add a small constant before the logarithm. Next to weights as small as exp(−90) it is all that is left: use logsumexp."
+)
+def constant_in_the_logarithm(log_weights):
+    return (log_weights.exp().mean(0) + 1e-30).log()
+
+
+@iwae_bound.mistake("You divide by the number of images as well. Each image keeps its own bound.")
+def divided_by_images(log_weights):
+    return (log_weights.logsumexp(0) - math.log(len(log_weights))) / log_weights.shape[1]
+
+
+@iwae_bound.mistake("You pool the weights of all images in one number. Each image keeps its own bound: sum over dim 0 only.")
+def all_weights_pooled(log_weights):
+    return log_weights.flatten().logsumexp(0) - math.log(log_weights.numel())
+
+
 @iwae_bound.variant
 def by_hand(log_weights):
     largest, _ = log_weights.max(dim=0, keepdim=True)
@@ -375,6 +487,44 @@ def overflows_too(bounds, counts):
 @combine_bounds.mistake("You take the largest bound. The other parts found weight too.")
 def largest(bounds, counts):
     return bounds.amax(0)
+
+
+@combine_bounds.mistake(
+    "You multiply the bounds by the counts. A part's sum of weights has the logarithm bound + log count."
+)
+def bounds_times_counts(bounds, counts):
+    return (bounds * counts[:, None]).logsumexp(0) - counts.sum().log()
+
+
+@combine_bounds.mistake(
+    "You add the counts themselves. A part's sum of weights is count times mean, whose logarithm is bound + log count."
+)
+def counts_without_log(bounds, counts):
+    return (bounds + counts[:, None]).logsumexp(0) - counts.sum().log()
+
+
+@combine_bounds.mistake(
+    "The parts' sums are right, but you divide by the product of the counts. All the samples together are their sum."
+)
+def product_of_counts(bounds, counts):
+    return (bounds + counts.log()[:, None]).logsumexp(0) - counts.log().sum()
+
+
+@combine_bounds.mistake(
+    "The parts' sums are right, but you divide by the mean count. Divide by the number of all samples together."
+)
+def mean_count(bounds, counts):
+    return (bounds + counts.log()[:, None]).logsumexp(0) - counts.float().mean().log()
+
+
+@combine_bounds.mistake("This is the sum of the bounds. Pool the weights: take the logarithm last.")
+def sum_of_bounds(bounds, counts):
+    return bounds.sum(0)
+
+
+@combine_bounds.mistake("This is the bound of the part with the most samples. The other parts count too.")
+def largest_part_only(bounds, counts):
+    return bounds[counts.argmax()]
 
 
 @combine_bounds.variant
@@ -552,6 +702,35 @@ def detached_loss(log_weights):
 )
 def surrogate(log_weights):
     return -(log_weights.detach().softmax(0) * log_weights).sum(0).mean()
+
+
+@iwae_loss.mistake(
+    "You divide by K once more. The mean over the samples is inside the logarithm; outside, it is over the images."
+)
+def divided_by_k_too(log_weights):
+    return reference("iwae_loss")(log_weights) / len(log_weights)
+
+
+@iwae_loss.mistake(
+    "You average the log weights over the images first. Each image has its own bound; the mean over images comes last."
+)
+def images_averaged_first(log_weights):
+    return -(log_weights.mean(1).logsumexp(0) - math.log(len(log_weights)))
+
+
+@iwae_loss.mistake("You add log K. Dividing the sum of the weights by K subtracts it from the logarithm.")
+def log_k_added(log_weights):
+    return -(log_weights.logsumexp(0) + math.log(len(log_weights))).mean()
+
+
+@iwae_loss.mistake("You subtract the log of the number of images. K is the number of samples: the first dimension.")
+def log_n_subtracted(log_weights):
+    return -(log_weights.logsumexp(0) - math.log(log_weights.shape[1])).mean()
+
+
+@iwae_loss.mistake("You divide by the number of pixels. The loss is in nats per image.")
+def per_pixel(log_weights):
+    return reference("iwae_loss")(log_weights) / 784
 
 
 @iwae_loss.mistake("You average over samples and take the log of a sum over images: the two dimensions are swapped.")
