@@ -28,6 +28,12 @@ black_and_white: `x.mean(` → `(x > 0.5).float().mean(`
     are.
 share_of_paper: `return x` → `return 1 - x`
     This is the share of the page that is left blank. In these images 0 is paper and 1 is ink.
+mean_of_the_squares: `return x` → `return x.square()`
+    You square the pixels. The share of ink is their plain mean.
+percent: `.mean(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3)) * 100`
+    You count in percent. The share is a number from 0 to 1.
+median: `x.mean(dim=(1, 2, 3))` → `x.flatten(1).median(1).values`
+    You take the median, the middle one of the pixels. The share of ink is their mean.
 """)
 
 
@@ -79,6 +85,16 @@ thresholded: `vae.decode(middle).sigmoid()` → `(vae.decode(middle) > 0).float(
     You cut the images to black and white. Keep the grey values: they are the model's probabilities.
 averaged_over_pairs: `vae.decode(middle)` → `vae.decode(middle.mean(0, keepdim=True).expand_as(middle))`
     You average over all pairs. Each pair has a middle of its own.
+second_alone: `(vae.encode(first)[0] + vae.encode(second)[0]) / 2` → `vae.encode(second)[0]`
+    `first` plays no part: this is the reconstruction of the second image. Take the middle of both codes.
+sigmoid_twice: `vae.decode(middle).sigmoid()` → `vae.decode(middle).sigmoid().sigmoid()`
+    The sigmoid is applied twice: white cannot get below ½.
+clamped: `vae.decode(middle).sigmoid()` → `vae.decode(middle).clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes probabilities of them.
+negative: `vae.decode(middle).sigmoid()` → `1 - vae.decode(middle).sigmoid()`
+    Your images are negatives: ink where paper belongs. The sigmoid itself is what is asked for.
+channel_dropped: `vae.decode(middle).sigmoid()` → `vae.decode(middle).sigmoid().squeeze(1)`
+    The dimension of the channel is gone. Images keep it in this course: (N, 1, 28, 28).
 """)
 
 

@@ -32,6 +32,14 @@ small_constant_added: `(0.5 * logvar).exp() * eps` → `((0.5 * logvar).exp() + 
     You add a small constant to σ. exp is never 0, so nothing needs protection, and a very narrow q gets another width.
 variance_not_halved: `(0.5 * logvar).exp()` → `0.5 * logvar.exp()`
     The ½ stands outside the exponential: that is half the variance. σ = exp(½·logvar), with the ½ inside.
+sigma_missing: `(0.5 * logvar).exp() * eps` → `eps`
+    σ is missing: `logvar` plays no part. The noise is multiplied by exp(½·logvar).
+mean_scaled: `mu + (0.5 * logvar).exp() * eps` → `(0.5 * logvar).exp() * (mu + eps)`
+    You multiply mu by σ as well. Only the noise is scaled: mu + σ·eps.
+softplus_for_std: `(0.5 * logvar).exp()` → `torch.nn.functional.softplus(logvar)`
+    You take softplus(logvar) for σ. `logvar` is log σ², which makes σ = exp(½·logvar).
+squared_variance: `(0.5 * logvar).exp()` → `(2 * logvar).exp()`
+    You multiply the noise by exp(2·logvar), the variance squared. σ is exp(½·logvar).
 """)
 
 
@@ -302,6 +310,30 @@ def noise_lost(f, mu, logvar, eps):
     return slope.sum(0), (slope * 0.5 * sigma).sum(0)
 
 
+@pathwise_gradient.mistake("Your z uses logvar itself as standard deviation. σ is exp(½·logvar), as in `reparameterize`.")
+def logvar_as_std(f, mu, logvar, eps):
+    return _pathwise(f, mu, logvar, eps, sigma_of=lambda logvar: logvar)
+
+
+@pathwise_gradient.mistake("You subtract the noise. z is mu + σ·eps: a given eps must end up where the caller expects it.")
+def noise_subtracted(f, mu, logvar, eps):
+    return _pathwise(f, mu, logvar, -eps)
+
+
+@pathwise_gradient.mistake(
+    "The gradient of logvar is zero: σ is cut off (detach, no_grad). z moves with logvar, too, through σ."
+)
+def std_cut_off(f, mu, logvar, eps):
+    return _pathwise(f, mu, logvar, eps)[0], torch.zeros_like(logvar)
+
+
+@pathwise_gradient.mistake(
+    "This is the score-function estimate, which uses the values of f alone. The pathwise one differentiates f at z = mu + σ·eps."
+)
+def score_function_instead(f, mu, logvar, eps):
+    return reference("score_function_gradient")(f, mu, logvar, eps)
+
+
 @pathwise_gradient.variant
 def by_hand(f, mu, logvar, eps):
     sigma = torch.exp(logvar / 2)
@@ -349,6 +381,104 @@ def _score(f, mu, logvar, eps, baseline=0.0):
     """The pieces: the values minus the baseline (K, N, 1), and the two scores (K, N, D)."""
     sigma = (0.5 * logvar).exp()
     return (f(mu + sigma * eps) - baseline).unsqueeze(-1), eps / sigma, 0.5 * (eps.pow(2) - 1)
+
+
+def _weighted(weight, *scores):
+    """The estimate that `_score` leads to: the mean over the samples of weight times each score."""
+    return tuple((weight * score).mean(0) for score in scores)
+
+
+@score_function_gradient.mistake("You use exp(logvar), the variance, as standard deviation. σ is exp(½·logvar).")
+def variance_as_std(f, mu, logvar, eps, baseline=0.0):
+    return reference("score_function_gradient")(f, mu, 2 * logvar, eps, baseline)
+
+
+@score_function_gradient.mistake("log q is given the variance where Normal wants the standard deviation: σ = exp(½·logvar).")
+def density_with_variance_as_std(f, mu, logvar, eps, baseline=0.0):
+    mu, logvar = mu.detach().clone().requires_grad_(), logvar.detach().clone().requires_grad_()
+    z = (mu + (0.5 * logvar).exp() * eps).detach()
+    surrogate = ((f(z).detach() - baseline) * Normal(mu, logvar.exp()).log_prob(z).sum(-1)).mean(0).sum()
+    return torch.autograd.grad(surrogate, (mu, logvar))
+
+
+@score_function_gradient.mistake(
+    "The logarithm is missing: you differentiate the density itself. The score is the gradient of log q."
+)
+def density_without_log(f, mu, logvar, eps, baseline=0.0):
+    mu, logvar = mu.detach().clone().requires_grad_(), logvar.detach().clone().requires_grad_()
+    sigma = (0.5 * logvar).exp()
+    z = (mu + sigma * eps).detach()
+    density = Normal(mu, sigma).log_prob(z).sum(-1).exp()
+    return torch.autograd.grad(((f(z).detach() - baseline) * density).mean(0).sum(), (mu, logvar))
+
+
+@score_function_gradient.mistake(
+    "log q is averaged over the dimensions, which makes each gradient D times too small. The log density of a row is the sum over "
+    "its dimensions."
+)
+def density_averaged_over_dimensions(f, mu, logvar, eps, baseline=0.0):
+    return tuple(g / mu.shape[-1] for g in reference("score_function_gradient")(f, mu, logvar, eps, baseline))
+
+
+@score_function_gradient.mistake("You multiply eps by σ for mu. The score with respect to mu is eps/σ: divide.")
+def multiplied_by_sigma(f, mu, logvar, eps, baseline=0.0):
+    weight, by_mu, by_logvar = _score(f, mu, logvar, eps, baseline)
+    return _weighted(weight, by_mu * logvar.exp(), by_logvar)
+
+
+@score_function_gradient.mistake(
+    "The sign of your second gradient is reversed. The score with respect to logvar is ½(eps² − 1): positive where the noise is large."
+)
+def sign_of_the_second_score(f, mu, logvar, eps, baseline=0.0):
+    weight, by_mu, by_logvar = _score(f, mu, logvar, eps, baseline)
+    return _weighted(weight, by_mu, -by_logvar)
+
+
+@score_function_gradient.mistake(
+    "Your second gradient is with respect to σ. One link of the chain is missing: from σ on to logvar, dσ/dlogvar = ½·σ."
+)
+def with_respect_to_sigma(f, mu, logvar, eps, baseline=0.0):
+    weight, by_mu, by_logvar = _score(f, mu, logvar, eps, baseline)
+    return _weighted(weight, by_mu, 2 * by_logvar / (0.5 * logvar).exp())
+
+
+@score_function_gradient.mistake(
+    "In the second score the ½ belongs in front of the bracket, ½·(eps² − 1): it halves both terms."
+)
+def half_of_the_square_alone(f, mu, logvar, eps, baseline=0.0):
+    weight, by_mu, _ = _score(f, mu, logvar, eps, baseline)
+    return _weighted(weight, by_mu, 0.5 * eps.pow(2) - 1)
+
+
+@score_function_gradient.mistake("In the second score eps is not squared: it is ½·(eps² − 1).")
+def noise_not_squared(f, mu, logvar, eps, baseline=0.0):
+    weight, by_mu, _ = _score(f, mu, logvar, eps, baseline)
+    return _weighted(weight, by_mu, 0.5 * (eps - 1))
+
+
+@score_function_gradient.mistake(
+    "The signs are reversed: you return a descent direction. Asked for is the gradient of E[f(z)] itself."
+)
+def descent_direction(f, mu, logvar, eps, baseline=0.0):
+    return tuple(-gradient for gradient in reference("score_function_gradient")(f, mu, logvar, eps, baseline))
+
+
+@score_function_gradient.mistake("You evaluate f at mu + eps: σ is missing. z is mu + σ·eps.")
+def f_without_sigma(f, mu, logvar, eps, baseline=0.0):
+    return _weighted((f(mu + eps) - baseline).unsqueeze(-1), *_score(f, mu, logvar, eps)[1:])
+
+
+@score_function_gradient.mistake("Your baseline counts for mu alone. It is subtracted from f(z), which weighs both scores.")
+def baseline_for_mu_alone(f, mu, logvar, eps, baseline=0.0):
+    right = reference("score_function_gradient")
+    return right(f, mu, logvar, eps, baseline)[0], right(f, mu, logvar, eps)[1]
+
+
+@score_function_gradient.mistake(
+    "You draw noise of your own. Use the `eps` that is given: only then can two estimates be compared."
+)
+def draws_its_own_noise(f, mu, logvar, eps, baseline=0.0):
+    return reference("score_function_gradient")(f, mu, logvar, torch.randn_like(eps), baseline)
 
 
 @score_function_gradient.mistake("Your baseline has no effect. Subtract it from the values: (f(z) − b) times the score.")

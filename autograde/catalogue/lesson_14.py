@@ -448,6 +448,12 @@ only_the_sample: `torch.stack(chain[::-1])` → `chain[-1]`
     That is x_0 alone. Return the whole chain, (T + 1, N, D).
 without_noise: `noise[step - 1])` → `torch.zeros_like(noise[0]))`
     No step adds noise, so that only the start is random. The step to x_{t−1} uses noise[t - 1].
+noise_in_reverse: `noise[step - 1]` → `noise[-step - 1]`
+    The steps take the noise in reverse order. The step to x_{t−1} uses noise[t - 1].
+always_from_the_start: `ancestral_step(model, chain[-1],` → `ancestral_step(model, noise[-1],`
+    Every step starts from x_T. Each must start from what the step before it made.
+start_left_out: `torch.stack(chain[::-1])` → `torch.stack(chain[:0:-1])`
+    x_T is left out of the chain. It is the last of its T + 1 entries: chain[T] is the noise that you began with.
 """)
 sample_chain.recurring(own_noise("noise"))
 
@@ -513,6 +519,18 @@ not_squared: `.square()` → `.abs()`
     The error is taken absolute. The KL between Gaussians holds its square.
 summed_over_rows: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).sum()`
     The rows are summed. Each keeps a number of its own: (N,).
+logarithm_of_the_ratio: `(snr[t - 1] / snr[t] - 1)` → `(snr[t - 1] / snr[t]).log()`
+    You take the logarithm of the ratio. The weight is ½(SNR(t−1)/SNR(t) − 1), without a logarithm.
+first_step_for_all: `snr[t - 1] / snr[t]` → `snr[t[0] - 1] / snr[t[0]]`
+    All rows get the weight of the first one's step. Every row has a t of its own.
+difference_of_the_ratios: `(snr[t - 1] / snr[t] - 1)` → `(snr[t - 1] - snr[t])`
+    ½(SNR(t−1) − SNR(t)) weighs an error of x_0. For an error of the noise the weight is ½(SNR(t−1)/SNR(t) − 1).
+length_of_the_error: `.square().flatten(1).sum(1)` → `.flatten(1).norm(dim=1)`
+    You take the length of the error. The KL between Gaussians holds its square: no root.
+squared_after_the_sum: `.square().flatten(1).sum(1)` → `.flatten(1).sum(1).square()`
+    You sum first and square then, so that errors of opposite signs cancel. Square each error, and add the squares up.
+averaged_over_rows: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).mean()`
+    The rows are averaged. Each keeps a number of its own: (N,).
 """)
 step_kl.recurring(sign_reversed, hint="The sign is reversed. A KL divergence is never negative.")
 
@@ -524,6 +542,9 @@ def weight_for_beta(eps, eps_hat, t, alpha_bar):
     alpha = alpha_bar[t] / alpha_bar[t - 1]
     weight = (1 - alpha) / (2 * alpha * (1 - alpha_bar[t]))
     return weight * (eps - eps_hat).square().flatten(1).sum(1)
+
+
+step_kl.recurring(detached, in_bits)
 
 
 @step_kl.mistake("Only the last dimension is summed. An image has more: flatten(1), then sum over dim 1.")
@@ -598,6 +619,32 @@ beta_as_deviation: `(2 * beta1)` → `(2 * beta1**2)`
 noise_of_the_step_before: `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step]), t)\n        elbo = elbo - step_kl(noise[step],` → `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step - 1]), t)\n        elbo = elbo - step_kl(noise[step - 1],`
     The noise in x_t is noise[t]; you take noise[t − 1]. (In `sample_chain` noise[t − 1] goes into the step to x_{t−1};
     here noise[t] is all the noise in x_t.)
+steps_missing: `elbo = elbo - step_kl(noise[step], eps_hat, t, alpha_bar)` → `pass`
+    The KLs of the steps 2 to T are missing.
+steps_without_weight: `step_kl(noise[step], eps_hat, t, alpha_bar)` → `(noise[step] - eps_hat).square().sum(1)`
+    You subtract the bare squared errors. The KL of a step weighs them with ½(SNR(t−1)/SNR(t) − 1): take `step_kl`.
+last_layer_without_half: `0.5 * (last` → `(last`
+    In the KL of the last layer the ½ is missing.
+last_layer_with_log_std: `torch.log(1 - last)` → `0.5 * torch.log(1 - last)`
+    In the KL of the last layer stands log σ. Inside the bracket, which the ½ multiplies, it is log σ² = log(1 − ᾱ_T).
+model_told_the_step_before: `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step]), t)` → `eps_hat = model(q_sample(x0, t, alpha_bar, noise[step]), t - 1)`
+    In the KLs the model is told t − 1. It is shown x_t, so it must be told t.
+reconstruction_of_the_data: `ancestral_step(model, x1, one` → `ancestral_step(model, x0, one`
+    The reconstruction starts from x0 itself. log p(x_0 | x_1) is given x_1: x0 with the noise of one step.
+rows_averaged: `return elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)` → `return (elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)).mean()`
+    The rows are averaged. Each keeps a number of its own: (N,).
+two_missing_in_the_constant: `2 * math.pi` → `math.pi`
+    In the normalisation of log p(x_0 | x_1) the 2 of 2π is missing: it is −½·log(2πβ_1) in each dimension.
+beta_missing_in_the_constant: `torch.log(2 * math.pi * beta1)` → `math.log(2 * math.pi)`
+    In the normalisation of log p(x_0 | x_1) the variance is missing: it is −½·log(2πβ_1) in each dimension.
+sign_of_the_constant: `elbo = -0.5 * dims` → `elbo = 0.5 * dims`
+    The normalisation of log p(x_0 | x_1) has the wrong sign: it is −½·log(2πβ_1) in each dimension.
+variance_one_in_the_reconstruction: `beta1 = 1 - alpha_bar[1]` → `beta1 = torch.tensor(1.0)`
+    The reconstruction has the variance 1. p(x_0 | x_1) has the variance β_1 = 1 − ᾱ_1.
+beta_for_alpha: `beta1 = 1 - alpha_bar[1]` → `beta1 = alpha_bar[1]`
+    You take ᾱ_1 for β_1. The variance of p(x_0 | x_1) is β_1 = 1 − ᾱ_1.
+variance_as_std: `beta1 = 1 - alpha_bar[1]` → `beta1 = (1 - alpha_bar[1]) ** 2`
+    You take β_1 for the standard deviation of p(x_0 | x_1). It is the variance; Normal wants its root.
 """)
 diffusion_elbo.recurring(own_noise("noise"), in_bits)
 
@@ -679,6 +726,16 @@ with_a_half: `return (eps` → `return 0.5 * (eps`
     There is a ½ in front. The simple loss is the squared error itself.
 noise_added_to_the_data: `q_sample(x0, t, alpha_bar, eps)` → `x0 + eps`
     x_t is x0 + eps, whatever t is. Make it with q_sample.
+negative: `return (eps` → `return -(eps`
+    The sign is reversed. A loss to minimise is the squared error itself, which is never negative.
+first_step_for_all: `model(xt, t)` → `model(xt, t[:1].expand(len(t)))`
+    The model is told the first row's step for all rows. Every row has a t of its own.
+multiplied_by_the_steps: `.mean()` → `.mean() * (len(alpha_bar) - 1)`
+    You multiply by T, as if to add up all steps. The loss is the mean over the rows, whose t are given.
+squared_after_the_sum: `.square().flatten(1).sum(1)` → `.flatten(1).sum(1).square()`
+    You sum first and square then, so that errors of opposite signs cancel. Square each error, and add the squares up.
+noised_one_step_less: `q_sample(x0, t,` → `q_sample(x0, t - 1,`
+    You make x_{t−1} and tell the model t. x_t is made with t itself.
 """)
 noise_prediction_loss.recurring(own_noise("eps"))
 

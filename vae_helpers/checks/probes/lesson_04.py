@@ -82,6 +82,9 @@ def _own_noise(implementation: Callable[..., Tensor], see: Recorder) -> None:
             shape = np.abs(standard).mean(0)
             see.note(label, "the noise's shape (average distance from its mean)", shape, rtol=0, atol=SIGMAS * 0.22 / root)
             see.note(label, "the correlations between dimensions", correlation, rtol=0, atol=SIGMAS / root)
+            told = "none of the noise lies further than 2.6 from 0, where one in a hundred should: the standard normal has no end."
+            far = bool((np.abs(standard) > 2.6).any())
+            see.note(label, "some of the noise lies further than 2.6 from 0", far, told=told)
         changed = [n for n, a, b in zip(("mu", "logvar"), passed, before, strict=True) if not torch.equal(a.detach(), b)]
         see.note(label, "inputs changed in place", ", ".join(changed) or "none")
         see.note(label, "resets the global random seed", "yes" if reseeded else "no")
@@ -99,6 +102,8 @@ def _own_noise(implementation: Callable[..., Tensor], see: Recorder) -> None:
         one = [see.normal(1, 1), see.normal(1, 1)]
         first, second = implementation(*one), implementation(*one)
         see.note(label, "the shape of the result", str(tuple(first.shape)))
+        told = "the result is NaN or infinite for a single row: draw standard normal noise as it is, and scale it by no statistic."
+        see.note(label, "the result is finite", bool(torch.isfinite(first).all()), told=told)
         see.note(label, "the result of a second call", "the same" if torch.equal(first, second) else "another")
 
 
