@@ -305,7 +305,26 @@ targets_and_logits_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → 
     The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
 mean_of_the_mean: `gaussian_kl(mu, logvar).mean()` → `gaussian_kl(mu, logvar).mean() / mu.shape[1]`
     The KL is averaged over the latent dimensions. It is a sum: your β is really β / D.
+reconstruction_summed_over_batch: `.flatten(1).sum(1).mean()` → `.sum()`
+    The reconstruction loss is summed over the batch. Each term is a mean over the images, taken once.
+kl_doubled: `gaussian_kl(mu, logvar).mean()` → `2 * gaussian_kl(mu, logvar).mean()`
+    Your KL is twice what it should be: the ½ is missing.
+log_std_in_the_kl: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, 2 * logvar)`
+    Your KL reads `logvar` as log σ. It is log σ²: the variance is exp(logvar).
+log_likelihood_reported: `reconstruction = per_pixel` → `reconstruction = -per_pixel`
+    Your reconstruction term is the log-likelihood itself. The loss holds minus it, the binary cross-entropy.
+bound_itself: `return {"loss": reconstruction + beta * kl` → `return {"loss": -reconstruction - beta * kl`
+    "loss" is the ELBO itself, which is to be maximised. The loss is minus it.
+decodes_the_mean: `cvae(x, y, eps)` → `cvae(x, y, torch.zeros(len(x), cvae.latent_dim))`
+    You decode the mean. The reconstruction loss is taken at a sample, mu + σ·eps: hand eps on to the model.
+by_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")`
+    You go through the probabilities. Where the sigmoid has become exactly 0 or 1 they have lost the logit, and the loss and its gradient are wrong: binary_cross_entropy_with_logits takes the logits.
 """)
+
+
+@cvae_loss.mistake("You count in bits: there is a factor 1/ln 2. This course counts in nats, with the natural logarithm.")
+def in_bits(cvae, x, y, eps=None, beta=1.0):
+    return {name: term / torch.tensor(2.0).log() for name, term in reference("cvae_loss")(cvae, x, y, eps, beta).items()}
 
 
 @cvae_loss.mistake(
@@ -371,6 +390,18 @@ drawn_pixels: `torch.sigmoid(cvae.decode(z, y))` → `torch.bernoulli(torch.sigm
     You draw each pixel, which adds noise that belongs to no digit. Show the probabilities: the sigmoid of the logits.
 thresholded: `torch.sigmoid(cvae.decode(z, y))` → `(cvae.decode(z, y) > 0).float()`
     You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+negative: `torch.sigmoid(cvae.decode(z, y))` → `1 - torch.sigmoid(cvae.decode(z, y))`
+    Your images are negatives: ink where paper belongs. The sigmoid itself is what is asked for.
+clamped: `torch.sigmoid(cvae.decode(z, y))` → `cvae.decode(z, y).clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes probabilities of them.
+cautious_codes: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `0.5 * torch.randn(len(y), cvae.latent_dim, generator=generator)`
+    The spread of your codes is not 1: they are scaled. The prior is N(0, I), and torch.randn is that already.
+clipped_codes: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.randn(len(y), cvae.latent_dim, generator=generator).clamp(-2, 2)`
+    You clip the codes. The prior is N(0, I) with all that is far from 0: take the draws as they are.
+class_zero_for_all: `cvae.decode(z, y)` → `cvae.decode(z, torch.zeros_like(y))`
+    All images are decoded with the label 0. Each has its own: y.
+channel_dropped: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(cvae.decode(z, y)).squeeze(1)`
+    The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
 """)
 
 
@@ -413,6 +444,18 @@ mode_changed: `return torch.sigmoid(cvae.decode(mu, target))` → `cvae.eval()\n
     A model that came in training mode is left in evaluation mode. Leave it as you found it.
 thresholded: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).round()`
     You round the images to black and white. Keep the grey values: they are the model's probabilities.
+negative: `torch.sigmoid(cvae.decode(mu, target))` → `1 - torch.sigmoid(cvae.decode(mu, target))`
+    Your images are negatives: ink where paper belongs. The sigmoid itself is what is asked for.
+clamped: `torch.sigmoid(cvae.decode(mu, target))` → `cvae.decode(mu, target).clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes probabilities of them.
+no_style: `cvae.decode(mu, target)` → `cvae.decode(torch.zeros_like(mu), target)`
+    You decode the code 0, so that x plays no part. The style is in `mu`, the code of x.
+one_style_for_all: `cvae.decode(mu, target)` → `cvae.decode(mu.mean(0, keepdim=True).expand_as(mu), target)`
+    You average the codes of the images. Each keeps its own style.
+one_target_for_all: `cvae.decode(mu, target)` → `cvae.decode(mu, target[:1].expand(len(mu)))`
+    All images get the target of the first one. Each has its own.
+channel_dropped: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).squeeze(1)`
+    The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
 """)
 
 
@@ -478,6 +521,36 @@ lower_right: `missing[:, :, 14:, :14] = 0` → `missing[:, :, 14:, 14:] = 0`
 logits_zeroed: `(per_pixel * missing)` → `F.binary_cross_entropy_with_logits(logits * missing, x, reduction="none")`
     A logit of 0 is a probability of ½, and costs ln 2 a pixel. Leave the known pixels out of the sum: multiply their
     loss by 0.
+summed_over_batch: `.mean()` → `.sum()`
+    The loss is summed over the batch. It is the mean over the images.
+kl_subtracted: ` + gaussian_kl` → ` - gaussian_kl`
+    The KL is subtracted. The ELBO subtracts it; the loss is minus the ELBO.
+bound_itself: `return (reconstruction + gaussian_kl` → `return -(reconstruction + gaussian_kl`
+    This is the ELBO itself, which is to be maximised. The loss is minus it.
+kl_doubled: `gaussian_kl(` → `2 * gaussian_kl(`
+    Your KL is twice what it should be: the ½ is missing.
+mean_of_all_pixels: `.flatten(1).sum(1)` → `.flatten(1).mean(1)`
+    The reconstruction loss is averaged over the pixels. It is a sum, as always: 588 terms.
+mean_over_dimensions: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar) / mu.shape[1]`
+    The KL is averaged over the latent dimensions. It is a sum.
+kl_summed_over_batch: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar).sum()`
+    The KL is summed over the batch. It is a mean over the images, as the reconstruction loss is.
+rescaled: `return (reconstruction +` → `return (reconstruction * 784 / 588 +`
+    You scale the reconstruction loss up to 784 pixels. It is the plain sum over the 588 that are not known.
+left_half: `missing[:, :, 14:, :14] = 0` → `missing[:, :, :, :14] = 0`
+    You leave out the whole left half. Known is its lower part alone: rows from 14 on, columns up to 14.
+lower_half: `missing[:, :, 14:, :14] = 0` → `missing[:, :, 14:, :] = 0`
+    You leave out the whole lower half. Known is its left part alone: rows from 14 on, columns up to 14.
+row_too_few: `missing[:, :, 14:, :14] = 0` → `missing[:, :, 15:, :14] = 0`
+    The quadrant is off by one row: it has the rows from 14 on, 14 of them.
+column_too_few: `missing[:, :, 14:, :14] = 0` → `missing[:, :, 14:, :13] = 0`
+    The quadrant is off by one column: it has the columns 0 to 13, which is `:14`.
+squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `(x - torch.sigmoid(logits)).square()`
+    This is the squared error. The decoder's pixels are Bernoulli: minus their log-likelihood is the binary cross-entropy.
+double_sigmoid: `F.binary_cross_entropy_with_logits(logits, x` → `F.binary_cross_entropy_with_logits(torch.sigmoid(logits), x`
+    The sigmoid is applied twice: binary_cross_entropy_with_logits applies one of its own, and wants the logits.
+by_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")`
+    You go through the probabilities. Where the sigmoid has become exactly 0 or 1 they have lost the logit, and the loss and its gradient are wrong: binary_cross_entropy_with_logits takes the logits.
 """)
 quadrant_loss.recurring(detached, logvar_as_log_std("logvar"))
 

@@ -47,6 +47,11 @@ def note_codes(see: Recorder, label: str, z: Tensor) -> None:
     see.note(label, "mean of the z behind the images", z.mean(0), atol=error)
     see.note(label, "spread of the z behind the images", z.std(0).log(), atol=error / 2**0.5)
     see.note(label, "share of z within one standard deviation", (z.abs() < 1).double().mean(0), atol=error / 2)
+    # Of some thousand normal draws a hundredth lies beyond; that none does happens less than once in a million times.
+    told = (
+        "no z lies further than 2.6 from 0, where one in a hundred should: the normal distribution has no end. Clip nothing."
+    )
+    see.note(label, "some z lie further than 2.6 from 0", bool((z.abs() > 2.6).any()), told=told)
     see.note(label, "correlation between dimensions", torch.corrcoef(z.T)[0, 1:].nan_to_num(1.0), atol=error)
     told = "images are made of the same z: draw a z of its own for each."
     few = len(z.unique(dim=0)) < 0.99 * len(z)  # rounding makes one or two of some thousand numbers the same

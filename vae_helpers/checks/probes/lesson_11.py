@@ -51,6 +51,7 @@ def condition_image(implementation, see: Recorder) -> None:
         y[-1] = int(see.rng.integers(1, 3))  # not all labels are 0
         call(label, x, y, **options)
     call("the last class of 10", see.uniform(2, 1, 28, 28), torch.tensor([9, 0]))
+    call("2 images in float64", see.uniform(2, 1, 28, 28).double(), torch.tensor([3, 1]))
 
 
 @probe("condition_latent")
@@ -68,6 +69,8 @@ def condition_latent(implementation, see: Recorder) -> None:
         y[-1] = int(see.rng.integers(1, 3))
         see.note_dtype(label, "the result", see.call(label, implementation, see.normal(n, d, std=2), y, **names, **options))
     see.call("the last class of 10", implementation, see.normal(2, 3), torch.tensor([9, 0]), **names)
+    label, z = "2 codes in float64", see.normal(2, 3).double()
+    see.note_dtype(label, "the result", see.call(label, implementation, z, torch.tensor([3, 1]), **names))
 
 
 @probe("ConditionalVAE")
@@ -92,6 +95,8 @@ def conditional_vae(implementation, see: Recorder) -> None:
             if not options:
                 see.call(f"{name}.encode(x, y), one image", module.encode, x[:1], y[:1], inputs=["x", "y"])
                 see.call(f"{name}.decode(z, y)", decode, z, y, inputs=["z", "y"])
+                still = torch.zeros(2, 3)
+                see.call(f"{name}(x, y, eps = 0)", forward, x[:2], y[:2], still, inputs=["x", "y", "eps"])
                 see.call(f"{name}(x, y, eps), one image", forward, x[:1], y[:1], eps=eps[:1], inputs=["x", "y"])
                 note_own_noise(see, "cvae(x, y) with no eps", module, x[:1], y[:1])
                 module.eval()
@@ -145,42 +150,48 @@ def _filled(latent_dim: int, n_classes: int, see: Recorder) -> LinearConditional
     return toy.eval()
 
 
-TERMS = ("loss", "reconstruction", "kl")
+# The loss last: what is wrong in a term is seen there first.
+TERMS = ("reconstruction", "kl", "loss")
 
 
 @probe("cvae_loss")
 def cvae_loss(implementation, see: Recorder) -> None:
     toy = _filled(3, 5, see)
 
-    def terms(*args, **options) -> dict[str, Tensor]:
-        found = implementation(toy, *args, **options)
+    def terms(model: nn.Module, *args, **options) -> dict[str, Tensor]:
+        found = implementation(model, *args, **options)
         if not isinstance(found, dict):
             raise TypeError(
                 f"expected a dict with the entries 'loss', 'reconstruction' and 'kl', not a {type(found).__name__}"
             )
         return found
 
-    def call(label: str, n: int, **options) -> None:
+    def call(label: str, n: int, model: nn.Module = toy, still: bool = False, **options) -> None:
         # Black and white: a Bernoulli that validates what it is given takes nothing else.
         x = (see.uniform(n, 1, 28, 28) > 0.6).float()
-        y, eps = torch.from_numpy(see.rng.integers(0, 5, n)), see.normal(n, 3)
+        y, eps = torch.from_numpy(see.rng.integers(0, 5, n)), see.normal(n, 3, std=0 if still else 1)
         with see.attempt(label), torch.enable_grad():
-            found = terms(x, y, eps=eps, **options)
+            found = terms(model, x, y, eps=eps, **options)
             for name in TERMS:
                 if not isinstance(found[name], Tensor):
                     raise TypeError(f"{name!r} is a {type(found[name]).__name__}; expected a tensor with no dimensions")
                 see.note(label, f"result {name!r}", found[name])
-            parts = {name: [parameter] for name, parameter in toy.named_parameters()}
+            parts = {name: [parameter] for name, parameter in model.named_parameters()}
             note_gradients(see, label, found["loss"].sum(), parts, slack=1e-4)
 
     call("4 images", 4)
     call("one image", 1)
     call("5 images, beta=3", 5, beta=3.0)
     call("3 images, beta=0", 3, beta=0.0)
+    call("2 images, eps = 0", 2, still=True)
+    sure = _filled(3, 5, see)
+    with torch.no_grad():
+        sure.decoder_labels.weight.mul_(80)
+    call("2 images, logits of ±50", 2, model=sure)
     label = "with no eps"
     with see.attempt(label), torch.no_grad():
         y = torch.arange(1500) % 5
-        terms(torch.zeros(1500, 1, 28, 28), y)
+        terms(toy, torch.zeros(1500, 1, 28, 28), y)
         mu, logvar = toy.encode(torch.zeros(1500, 1, 28, 28), y)
         noise = (toy.decoded - mu) * (-0.5 * logvar).exp()
         # 7 standard errors of the difference of two samples of 1,500, per dimension.
@@ -269,6 +280,8 @@ def quadrant_loss(implementation, see: Recorder) -> None:
     for label, n, d in (("4 images, 3 dimensions", 4, 3), ("one image", 1, 2), ("3 images, one dimension", 3, 1)):
         x, logits = (see.uniform(n, 1, 28, 28) > 0.6).float(), see.normal(n, 1, 28, 28, std=2)
         see.call(label, implementation, x, logits, see.normal(n, d, std=3), see.normal(n, d), **names)
+    x, logits = (see.uniform(2, 1, 28, 28) > 0.6).float(), see.normal(2, 1, 28, 28, std=40)
+    see.call("2 images, logits of ±40", implementation, x, logits, see.normal(2, 3), see.normal(2, 3), **names)
     # Nothing but the seen quadrant is wrong, and by much.
     x, z = torch.zeros(2, 1, 28, 28), torch.zeros(2, 2)
     logits = torch.full_like(x, -50.0)
