@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
 from . import Exercise, reference
-from .recurring import averaged_over_rows, in_bits, sign_reversed, without_log
+from .recurring import averaged_over_rows, in_bits, sign_reversed, summed_over_rows, without_log
 
 # --- ancestral_sample ---------------------------------------------------------------------------------------------------------
 
@@ -38,6 +38,10 @@ generator_ignored: `return z,` → `z, noise = torch.randn(z.shape), torch.randn
     different draws. Hand it to every call that draws.
 generator_for_z_only: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(n, model.data_dim)`
     z comes from `generator`, but the noise in x doesn't. Hand it to both calls.
+noise_before_the_map: `z @ model.weight.T + model.bias + model.sigma * noise` → `(z + model.sigma * torch.randn(z.shape, generator=generator)) @ model.weight.T + model.bias`
+    You add the noise to z, before W. It belongs to x, after the decoder: every visible number has noise of its own.
+mean_scaled_as_well: `z @ model.weight.T + model.bias + model.sigma * noise` → `model.sigma * (z @ model.weight.T + model.bias + noise)`
+    You multiply Wz + b by σ as well. Only the noise is scaled.
 """)
 
 
@@ -52,7 +56,7 @@ def x_first(model, n, generator=None):
 
 
 @ancestral_sample.mistake(
-    "Your x was not made from the z that you return: you draw z twice. Draw it once, use it for x, and return that same z."
+    "Your x was not made from the z that you return. Draw z once, use it for x, and return that same z."
 )
 def another_z(model, n, generator=None):
     x = reference("ancestral_sample")(model, n, generator)[1]
@@ -182,6 +186,20 @@ squares_not_halved: `u.pow(2).sum(dim=0) +` → `2 * u.pow(2).sum(dim=0) +`
     The ½ is missing on the quadratic term: the exponent is −½ rᵀ Σ⁻¹ r.
 two_pi_not_halved: `model.data_dim * math.log` → `2 * model.data_dim * math.log`
     The ½ is missing on P·log 2π: the density has (2π)ᴾ under a square root.
+identity_not_scaled: `model.sigma**2 * torch` → `torch`
+    The identity has the noise's variance as its factor: Σ = W Wᵀ + σ² I. You add I itself.
+residuals_not_squared: `u.pow(2).sum(dim=0)` → `u.sum(dim=0)`
+    You sum u itself. The quadratic term is ‖u‖², the sum of its squares.
+averaged_over_pixels: `u.pow(2).sum(dim=0)` → `u.pow(2).mean(dim=0)`
+    You average the squares over the pixels. ‖u‖² is their sum.
+root_of_the_squares: `u.pow(2).sum(dim=0)` → `u.norm(dim=0)`
+    This is the length of u. The quadratic term is its square, ‖u‖².
+logarithm_of_the_sum: `factor.diagonal().log().sum()` → `factor.diagonal().sum().log()`
+    You take the log of the sum of the diagonal. It is the sum of the logs: the determinant is the product.
+number_of_images: `model.data_dim * math.log` → `len(x) * math.log`
+    You count log 2π once for each image. It is P times, once for each dimension of x.
+covariance_as_precision: `covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)` → `covariance = torch.linalg.inv(model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim))`
+    You take Σ for its inverse, the precision matrix. W Wᵀ + σ² I is the covariance.
 """)
 
 
@@ -230,6 +248,15 @@ def independent_pixels(model, x):
 def weight_transposed(model, x):
     covariance = model.weight.T @ model.weight + model.sigma**2 * torch.eye(model.latent_dim)
     return MultivariateNormal(model.bias, covariance).log_prob(x)
+
+
+log_marginal.recurring(summed_over_rows)
+
+
+@log_marginal.mistake("You hand Σ over as `scale_tril`, which is its Cholesky factor. Hand it over as `covariance_matrix`.")
+def covariance_as_scale(model, x):
+    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    return MultivariateNormal(model.bias, scale_tril=covariance.tril()).log_prob(x)
 
 
 @log_marginal.variant
@@ -287,6 +314,8 @@ nan_where_all_are_infinite: `largest = largest.where(largest.isfinite(), 0.0)` �
 dimension_kept: `+ largest.squeeze(dim)` → `+ largest`
     Your maximum still has the kept dimension (keepdim) when you add it back, and the shapes broadcast. Squeeze that
     dimension out first.
+the_largest_alone: `(log_values - largest).exp().mean(dim=dim).log() + largest.squeeze(dim)` → `log_values.amax(dim=dim)`
+    This is the largest value. All of them count: the log of the mean of their exponentials.
 """)
 
 
@@ -394,6 +423,40 @@ def all_ones_squeezed(log_values, dim=0):
     largest = log_values.amax(dim, keepdim=True)
     largest = largest.where(largest.isfinite(), 0.0)
     return ((log_values - largest).exp().mean(dim, keepdim=True).log() + largest).squeeze()
+
+
+@log_mean_exp.mistake(
+    "You clamp the values before you exponentiate. Then those beyond the clamp are no longer what they were: subtract the largest instead."
+)
+def values_clamped(log_values, dim=0):
+    return log_values.clamp(-80, 80).exp().mean(dim).log()
+
+
+@log_mean_exp.mistake(
+    "You subtract the mean of the values. Where they lie far apart, the largest still overflows: subtract the largest."
+)
+def mean_subtracted(log_values, dim=0):
+    middle = log_values.mean(dim=dim, keepdim=True)
+    middle = middle.where(middle.isfinite(), 0.0)
+    return (log_values - middle).exp().mean(dim=dim).log() + middle.squeeze(dim)
+
+
+@log_mean_exp.mistake(
+    "Where all values are −∞ you return 0, or something as finite. The average is 0 there, and its log is −∞."
+)
+def zero_where_all_are_infinite(log_values, dim=0):
+    result = reference("log_mean_exp")(log_values, dim)
+    return result.where(result.isfinite(), 0.0)
+
+
+@log_mean_exp.mistake("You average log_softmax. Asked for is the log of the mean of the exponentials.")
+def mean_of_log_softmax(log_values, dim=0):
+    return log_values.log_softmax(dim).mean(dim)
+
+
+@log_mean_exp.mistake("For a negative `dim` you count along dim 0. log_values.shape[dim] takes a negative `dim` as well.")
+def negative_dimensions_miscounted(log_values, dim=0):
+    return torch.logsumexp(log_values, dim) - math.log(log_values.shape[max(dim, 0)])
 
 
 @log_mean_exp.variant
@@ -568,6 +631,16 @@ def x_overwritten(model, x, z):
     result = reference("log_marginal_naive")(model, x, z)
     x -= model.bias
     return result
+
+
+@log_marginal_naive.mistake("You average log p(x|z) over the pixels. The pixels are independent given z: their logs add up.")
+def averaged_over_the_pixels(model, x, z):
+    return _log_mean(_log_likelihood(model, x, z) / model.data_dim)
+
+
+@log_marginal_naive.mistake("This is the largest p(x|z) divided by K. All samples count: take the mean, with log_mean_exp.")
+def best_sample_divided(model, x, z):
+    return _log_likelihood(model, x, z).amax(0) - math.log(len(z))
 
 
 @log_marginal_naive.variant
@@ -799,6 +872,53 @@ def exact_instead_of_estimate(model, x, q_mean, q_std, eps):
     return reference("log_marginal")(model, x)
 
 
+@log_marginal_importance.mistake(
+    "You average p(x|z) alone, as if z came from the prior. It comes from q: the weight is p(x|z)·p(z)/q(z)."
+)
+def likelihood_alone(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    return reference("log_mean_exp")(Normal(z @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(2))
+
+
+@log_marginal_importance.mistake(
+    "You average p(x|z), p(z) and q(z) each by itself. Each sample has one weight, p(x|z)·p(z)/q(z): average that."
+)
+def each_averaged_by_itself(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    likelihood = Normal(z @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(2)
+    prior, q = Normal(0.0, 1.0).log_prob(z).sum(2), Normal(q_mean, q_std).log_prob(z).sum(2)
+    mean = reference("log_mean_exp")
+    return mean(likelihood) + mean(prior) - mean(q)
+
+
+@log_marginal_importance.mistake(
+    "You average p(x|z) and subtract the KL in closed form. Each sample has its own ratio p(z)/q(z) in its weight."
+)
+def closed_kl_subtracted(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    likelihood = Normal(z @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(2)
+    kl = 0.5 * (q_mean**2 + q_std**2 - 1 - 2 * q_std.log()).sum(1)
+    return reference("log_mean_exp")(likelihood) - kl
+
+
+@log_marginal_importance.mistake(
+    "You average the log densities of z over its dimensions. Those of independent dimensions add up."
+)
+def densities_of_z_averaged(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    likelihood = Normal(z @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(2)
+    ratio = Normal(0.0, 1.0).log_prob(z).mean(2) - Normal(q_mean, q_std).log_prob(z).mean(2)
+    return reference("log_mean_exp")(likelihood + ratio)
+
+
+@log_marginal_importance.mistake(
+    "The normalising constant of p(x|z) is missing. Those of p(z) and q(z) cancel; this one does not."
+)
+def constant_of_the_likelihood_forgotten(model, x, q_mean, q_std, eps):
+    constant = model.data_dim * (math.log(model.sigma) + 0.5 * math.log(2 * math.pi))
+    return reference("log_marginal_importance")(model, x, q_mean, q_std, eps) + constant
+
+
 @log_marginal_importance.variant
 def by_the_noise(model, x, q_mean, q_std, eps):
     z = torch.addcmul(q_mean, q_std, eps)
@@ -939,6 +1059,33 @@ def weights_overwritten(log_weights):
 )
 def shares(log_weights):
     return log_weights.softmax(0)
+
+
+@effective_sample_size.mistake("This is the logarithm of the effective sample size. Exponentiate it at the end.")
+def its_logarithm(log_weights):
+    return reference("effective_sample_size")(log_weights).log()
+
+
+@effective_sample_size.mistake(
+    "You square log_softmax, the logarithms of the shares. Square the shares themselves: softmax."
+)
+def logarithms_squared(log_weights):
+    return 1 / log_weights.log_softmax(0).pow(2).sum(0)
+
+
+@effective_sample_size.mistake(
+    "You subtract the mean log weight. Where one weight outweighs the others it still overflows: subtract the largest."
+)
+def mean_subtracted(log_weights):
+    w = (log_weights - log_weights.mean(0)).exp()
+    return w.sum(0) ** 2 / w.pow(2).sum(0)
+
+
+@effective_sample_size.mistake(
+    "You take the shares over all images together. Each image has its own K weights: softmax over dim 0."
+)
+def one_for_all_images(log_weights):
+    return 1 / log_weights.flatten().softmax(0).pow(2).sum()
 
 
 @effective_sample_size.variant

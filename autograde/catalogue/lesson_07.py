@@ -40,6 +40,25 @@ kernel_of_four: `nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1)` → `nn.C
     Your first convolution has a kernel of 4 × 4. The table says 3 × 3: the sizes come out alike, the parameters don't.
 returns_std: `return self.mu(h), self.logvar(h)` → `return self.mu(h), (0.5 * self.logvar(h)).exp()`
     The second result is a standard deviation. Return logvar, the head's output as it is.
+no_relu_after_the_first: `nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1),  # (N, 32, 14, 14)\n            nn.ReLU(),` → `nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1),`
+    The ReLU after the first convolution is missing.
+no_relu_after_the_second: `nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1),  # (N, 64, 7, 7)\n            nn.ReLU(),` → `nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1),`
+    The ReLU after the second convolution is missing.
+tanh_on_mu: `return self.mu(h)` → `return self.mu(h).tanh()`
+    There is a tanh on `mu`, which keeps it between −1 and 1. The heads have no activation.
+softplus_on_logvar: `self.logvar(h)` → `F.softplus(self.logvar(h))`
+    There is a softplus on `logvar`, so that no variance can go below 1. The heads have no activation.
+logvar_clamped: `self.logvar(h)` → `self.logvar(h).clamp(-5, 5)`
+    You clamp `logvar`. It may be any number: return the head's output as it is.
+features_detached: `self.features(x)` → `self.features(x).detach()`
+    The features are detached, so that no gradient reaches the layers below the heads.
+one_layer_for_both_heads: `self.logvar = nn.Linear(256, latent_dim)` → `self.logvar = self.mu`
+    `mu` and `logvar` are one and the same layer. Each needs a linear layer of its own.
+another_order_of_pixels: `nn.Flatten(),  # (N, 3136)` → `nn.Unflatten(1, (1, 64)),\n            nn.Flatten(1, 2),\n            nn.Flatten(2),\n            type("T", (nn.Module,), {"forward": lambda self, h: h.transpose(1, 2)})(),\n            nn.Flatten(),`
+    You flatten in another order, with the channels last. Flatten (N, 64, 7, 7) as it is, channel by channel, so that
+    parameters of others fit.
+sampled: `return self.mu(h), self.logvar(h)` → `return self.mu(h) + (0.5 * self.logvar(h)).exp() * torch.randn(len(h), 1)`
+    You return a sample. The encoder gives the pair (mu, logvar); sampling comes later.
 """)
 
 
@@ -92,6 +111,17 @@ no_output_padding: `padding=1, output_padding=1),  # (N, 32, 14, 14)` → `paddi
 kernel_of_four: `nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1)`
     Your first transposed convolution has a kernel of 4 × 4, without output_padding. The table says 3 × 3 and
     output_padding=1: the sizes come out alike, the parameters don't.
+tanh_at_the_end: `return self.layers(z)` → `return self.layers(z).tanh()`
+    There is a tanh at the end. Return logits, which may be any number.
+channels_last: `nn.Unflatten(1, (64, 7, 7)),` → `nn.Unflatten(1, (7, 7, 64)),\n            type("T", (nn.Module,), {"forward": lambda self, h: h.permute(0, 3, 1, 2)})(),`
+    You reshape to (N, 7, 7, 64) and move the channels. Reshape to (N, 64, 7, 7) straight away, so that parameters of
+    others fit.
+detached: `return self.layers(z)` → `return self.layers(z).detach()`
+    The result is detached, so that nothing trains the decoder: leave out `detach` and `no_grad`.
+logits_clamped: `return self.layers(z)` → `return self.layers(z).clamp(-10, 10)`
+    You clamp the logits. They may be any number: return the last layer's output as it is.
+flattened: `return self.layers(z)` → `return self.layers(z).flatten(1)`
+    You flatten the images. The logits are (N, 1, 28, 28), as the images are.
 """)
 
 
@@ -145,6 +175,20 @@ returns_the_code: `return self.decode(z), mu, logvar` → `return self.decode(z)
 latent_dim_forgotten: `self.latent_dim = latent_dim` → `pass`
     The attribute `latent_dim` is missing. `generate` asks the model how many numbers a code has: leave the line
     `self.latent_dim = latent_dim`.
+sigmoid_in_decode: `return self.decoder(z)` → `return torch.sigmoid(self.decoder(z))`
+    `decode` applies the sigmoid. It returns logits, as the decoder gives them.
+noise_not_scaled: `z = reparameterize(mu, logvar, eps)` → `z = mu + (torch.randn_like(mu) if eps is None else eps)`
+    You add the noise as it is. It is scaled by σ = exp(½·logvar), as `reparameterize` has it.
+logvar_as_std: `z = reparameterize(mu, logvar, eps)` → `z = mu + logvar * (torch.randn_like(mu) if eps is None else eps)`
+    You multiply the noise by logvar itself. σ is exp(½·logvar), as `reparameterize` has it.
+noise_decoded: `z = reparameterize(mu, logvar, eps)` → `z = torch.randn_like(mu) if eps is None else eps`
+    You decode the noise, and the image plays no part. z is a sample of q(z | x): mu + σ·eps.
+returns_std: `return self.decode(z), mu, logvar` → `return self.decode(z), mu, (0.5 * logvar).exp()`
+    The third result is a standard deviation. Return logvar as the encoder gives it.
+uniform_noise: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, torch.rand_like(mu) if eps is None else eps)`
+    Without eps you draw uniform noise, `rand_like`. It is normal: hand `eps=None` on to `reparameterize`.
+the_code_as_well: `return self.decode(z), mu, logvar` → `return self.decode(z), mu, logvar, z`
+    You return four things. Three are asked for: (logits, mu, logvar).
 """)
 
 
@@ -208,6 +252,29 @@ arguments_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary
     The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
 divided_by_n: `per_pixel.flatten(1).sum(1)` → `per_pixel.flatten(1).sum(1) / len(x)`
     You divide by the number of images. Each image keeps its own loss; the batch mean is taken in `vae_loss`.
+mean_over_pixels_of_bce: `per_pixel = F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `per_pixel = F.binary_cross_entropy_with_logits(logits, x, reduction="none") / 784`
+    In the Bernoulli case you average over the pixels. The log of a product is a sum: add them up.
+mean_over_pixels_of_squares: `per_pixel = 0.5 *` → `per_pixel = 0.5 / 784 *`
+    In the Gaussian case you average over the pixels. The log of a product is a sum: add them up.
+mean_squared_error: `per_pixel = 0.5 *` → `per_pixel = 1 / 784 *`
+    In the Gaussian case this is the mean squared error. It is half the squared error, summed over the pixels.
+constant_kept: `per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2` → `per_pixel = -Normal(torch.sigmoid(logits), 1.0).log_prob(x)`
+    In the Gaussian case you keep the constant 784/2 · log 2π. It is left out here, as it depends on no parameter.
+absolute_error: `(x - torch.sigmoid(logits)) ** 2` → `(x - torch.sigmoid(logits)).abs()`
+    In the Gaussian case you take the absolute error. It is half the *squared* error.
+sign_of_bce: `per_pixel = F.binary_cross_entropy_with_logits(` → `per_pixel = -F.binary_cross_entropy_with_logits(`
+    In the Bernoulli case the sign is reversed. Binary cross-entropy is the negative log-likelihood already.
+ink_only: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `-x * F.logsigmoid(logits)`
+    You count the pixels of ink only. An empty pixel has a cost, too: (1 − x) · log(1 − x̂).
+logits_clamped: `binary_cross_entropy_with_logits(logits, x` → `binary_cross_entropy_with_logits(logits.clamp(-15, 15), x`
+    You clamp the logits, which caps what a wrong pixel costs, and stops its gradient. The function takes any logit
+    as it is.
+bce_over_everything: `reduction="none")` → `reduction="mean").expand(len(x), 784) / 784`
+    In the Bernoulli case you average over everything. Keep every pixel, `reduction="none"`, and sum those of each
+    image.
+bce_summed_over_everything: `reduction="none")` → `reduction="sum").expand(len(x), 784) / 784`
+    In the Bernoulli case you sum over the batch as well. Keep every pixel, `reduction="none"`, and sum those of each
+    image.
 """)
 reconstruction_loss.recurring(detached, averaged_over_rows)
 
@@ -245,6 +312,24 @@ def constant_in_the_logarithm(x, logits, likelihood="bernoulli"):
         return reference("reconstruction_loss")(x, logits, likelihood)
     p = torch.sigmoid(logits)
     return -(x * torch.log(p + 1e-8) + (1 - x) * torch.log(1 - p + 1e-8)).flatten(1).sum(1)
+
+
+@reconstruction_loss.mistake(
+    'In the Bernoulli case this is one number, the mean over everything, PyTorch\'s default. Keep every pixel, `reduction="none"`, and sum those of each image.'
+)
+def one_mean_of_bce(x, logits, likelihood="bernoulli"):
+    if likelihood == "bernoulli":
+        return F.binary_cross_entropy_with_logits(logits, x)
+    return reference("reconstruction_loss")(x, logits, likelihood)
+
+
+@reconstruction_loss.mistake(
+    'In the Bernoulli case this is one number, the sum over everything. Keep every pixel, `reduction="none"`, and sum those of each image.'
+)
+def one_sum_of_bce(x, logits, likelihood="bernoulli"):
+    if likelihood == "bernoulli":
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    return reference("reconstruction_loss")(x, logits, likelihood)
 
 
 @reconstruction_loss.variant
@@ -294,6 +379,24 @@ reconstruction_alone: ` + beta * gaussian_kl(mu, logvar)` → ``
     The KL is missing from the loss, so this trains an autoencoder.
 kl_alone: `reconstruction_loss(x, logits, likelihood) + ` → ``
     The reconstruction loss is missing: with the KL alone the encoder learns to say nothing.
+kl_summed_over_batch: `(reconstruction_loss(x, logits, likelihood) + beta * gaussian_kl(mu, logvar)).mean()` → `reconstruction_loss(x, logits, likelihood).mean() + beta * gaussian_kl(mu, logvar).sum()`
+    The reconstruction loss is averaged over the batch, but the KL is summed over it.
+reconstruction_summed_over_batch: `(reconstruction_loss(x, logits, likelihood) + beta * gaussian_kl(mu, logvar)).mean()` → `reconstruction_loss(x, logits, likelihood).sum() + beta * gaussian_kl(mu, logvar).mean()`
+    The KL is averaged over the batch, but the reconstruction loss is summed over it.
+images_and_logits_swapped: `reconstruction_loss(x, logits,` → `reconstruction_loss(logits, x,`
+    The arguments of reconstruction_loss have changed places: first the images, then the logits.
+mu_and_logvar_swapped: `gaussian_kl(mu, logvar)` → `gaussian_kl(logvar, mu)`
+    The arguments of gaussian_kl have changed places: first `mu`, then `logvar`.
+shared_out: `(reconstruction_loss(x, logits, likelihood) + ` → `((1 - beta) * reconstruction_loss(x, logits, likelihood) + `
+    You weigh the reconstruction loss with 1 − β. Its weight is 1, whatever `beta` is.
+sigmoid_first: `reconstruction_loss(x, logits,` → `reconstruction_loss(x, logits.sigmoid(),`
+    You hand images to reconstruction_loss. It takes logits, and applies the sigmoid itself.
+kl_detached: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar).detach()`
+    The KL is detached: it counts in the value, and teaches the encoder nothing.
+mean_taken_twice: `.mean()` → `.mean() / len(x)`
+    You divide by the number of images twice. The batch mean is taken once.
+per_pixel: `.mean()` → `.mean() / 784`
+    You divide by the number of pixels. The loss is in nats per image.
 """)
 vae_loss.recurring(
     sign_reversed,
@@ -334,6 +437,14 @@ decodes_logvar: `mu, _ =` → `_, mu =`
     You decode `logvar`. The mean is the first of the encoder's two results.
 a_random_sample: `torch.sigmoid(vae.decode(mu))` → `torch.sigmoid(vae(x)[0])`
     `vae(x)` draws a random code, so every call gives other images. Encode, and decode the mean: vae.decode(mu).
+clamped_logits: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu).clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes images of them.
+tanh_for_sigmoid: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu).tanh()`
+    You apply a tanh. The sigmoid makes probabilities of logits.
+one_sigma_off: `vae.decode(mu)` → `vae.decode(mu + (0.5 * _).exp())`
+    You decode mu + σ. To see what the model knows, decode the mean itself.
+stretched_to_the_full_range: `torch.sigmoid(vae.decode(mu))` → `(lambda l: (l - l.min()) / (l.max() - l.min()))(vae.decode(mu))`
+    You stretch the logits to the range from 0 to 1. The sigmoid makes images of them.
 """)
 
 
@@ -377,9 +488,15 @@ narrow_codes: `vae.decode(z))` → `vae.decode(0.7 * z))`
     You shrink the codes. Images look cleaner near 0, but these are no samples of the prior N(0, I): decode z as it was
     drawn.
 thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
-    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+    Pixels that should be grey come out black or white. Keep the grey values, the sigmoid of the logits: they are the
+    model's probabilities.
 double_sigmoid: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(torch.sigmoid(vae.decode(z)))`
     The sigmoid is applied twice: white cannot get below ½.
+through_the_encoder: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae(torch.zeros(n, 1, 28, 28), z)[0])`
+    You send an empty image through the whole model, and sample its q. A new image comes from the prior: decode z
+    itself.
+wide_codes: `vae.decode(z))` → `vae.decode(2 * z))`
+    You stretch the codes. These are no samples of the prior N(0, I): decode z as it was drawn.
 """)
 
 
@@ -511,12 +628,23 @@ _mended_step(
     "a",
     (_SUMMED, "F.binary_cross_entropy_with_logits(logits, x)"),
     "The reconstruction loss is still a mean over pixels, next to a KL that is a sum.",
-)
+).edits("""
+averaged_over_pixels_on_purpose: `loss = reconstruction + kl` → `loss = (reconstruction + kl) / 784`
+    The whole loss is divided by the number of pixels. It is in nats per image.
+kl_shrunk_instead: `loss = reconstruction + kl` → `loss = reconstruction / 784 + 0.001 * kl`
+    The reconstruction loss is still a mean over pixels. Make it a sum; a smaller weight on the KL only changes which β it is.
+reconstruction_summed_over_batch: `.flatten(1).sum(1).mean()` → `.sum()`
+    The reconstruction loss is summed over the batch, next to a KL that is a batch mean.
+""")
 _mended_step(
     "b",
     ("kl = -0.5 *", "kl = 0.5 *"),
     "The KL still has the wrong sign: 1 + logvar − mu² − σ² is never positive, and a KL is never negative.",
 ).edits("""
+half_forgotten: `kl = -0.5 *` → `kl = -1.0 *`
+    The sign is right now, but the ½ of the KL is gone.
+averaged_over_dimensions: `.sum(1).mean()\n    loss` → `.mean()\n    loss`
+    The sign is right now, but the KL is averaged over the dimensions. It is a sum over them.
 sign_in_the_loss_alone: `kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction + kl` → `kl = 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction - kl`
     The step is right, and what it reports is still a negative KL. Mend the sign where the KL is computed.
 """)
@@ -524,12 +652,29 @@ _mended_step(
     "c",
     ("(logits, x, reduction", "(torch.sigmoid(logits), x, reduction"),
     "The sigmoid is still applied twice: binary_cross_entropy_with_logits applies one of its own.",
-)
+).edits("""
+bce_of_probabilities: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy(torch.sigmoid(logits), x,`
+    Right in exact arithmetic. But float32's sigmoid is exactly 1 beyond a logit of about 17, and then the gradient is gone:
+    hand the logits themselves to the function that takes them.
+mean_over_everything: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()` → `F.binary_cross_entropy_with_logits(logits, x)`
+    The sigmoid is gone, but the loss is now a mean over pixels. Leave the sum over the pixels of each image as it was.
+squared_error: `F.binary_cross_entropy_with_logits(logits, x,` → `F.mse_loss(torch.sigmoid(logits), x,`
+    You changed the likelihood: this is a squared error. Keep the binary cross-entropy, and hand it the logits.
+""")
 _mended_step(
     "d",
     ("z = mu + (0.5 * logvar).exp() * eps", "z = (mu + (0.5 * logvar).exp() * eps).detach()"),
     "No gradient of the reconstruction loss reaches the encoder: something between encoder and decoder is still cut off.",
-)
+).edits("""
+decodes_the_mean: `z = mu + (0.5 * logvar).exp() * eps` → `z = mu`
+    You decode the mean, and `eps` is not used. z is a sample of q(z | x), made with this noise.
+std_detached: `(0.5 * logvar).exp() * eps` → `(0.5 * logvar).exp().detach() * eps`
+    σ is still cut off, so that the reconstruction loss can't teach the encoder how wide q should be.
+mu_detached: `z = mu +` → `z = mu.detach() +`
+    `mu` is still cut off. The gradient passes through both, mu and σ.
+variance_for_std: `(0.5 * logvar).exp()` → `logvar.exp()`
+    You multiply the noise by the variance. The standard deviation is its root: exp(½ · logvar).
+""")
 
 
 class _Constant(nn.Module):

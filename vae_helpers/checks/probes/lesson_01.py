@@ -123,6 +123,12 @@ def _randomness(implementation: Callable, model: LinearGaussian, seed: int, see:
         first = implementation(model, 6, torch.Generator().manual_seed(seed))
         torch.manual_seed(see.seed + 1)  # the global state is another one now
         compare(label, first, implementation(model, 6, generator=torch.Generator().manual_seed(seed)))
+    label = "as many visible as hidden numbers"  # so that the same random numbers twice come out as the same numbers
+    square = LinearGaussian(see.normal(3, 3), see.normal(3), 0.5)
+    with undisturbed(see.seed), see.attempt(label):
+        z, x = map(_table, implementation(square, 6, torch.Generator().manual_seed(seed)))
+        noise = (x - z @ _table(square.weight).T - _table(square.bias)) / 0.5
+        see.note(label, "the noise in x", "z over again" if np.allclose(noise, z, atol=1e-4) else "of its own")
     label = "the same generator a second time"
     with undisturbed(see.seed), see.attempt(label):
         generator = torch.Generator().manual_seed(seed)
@@ -196,6 +202,7 @@ def log_mean_exp(implementation: Callable, see: Recorder) -> None:
     see.call("5 by 3 values, dim = 0", implementation, values(5, 3), dim=0, **near)
     see.call("5 by 3 values, dim = 1", implementation, values(5, 3), dim=1, **near)
     see.call("4 by 4 values, dim = −1", implementation, values(4, 4), dim=-1, **near)
+    see.call("5 by 3 values, dim = −1", implementation, values(5, 3), dim=-1, **near)
     see.call("2 by 3 by 4 values, dim = 1", implementation, values(2, 3, 4), dim=1, **near)
     see.call("2 by 3 by 4 values, dim = −3", implementation, values(2, 3, 4), dim=-3, **near)
     see.call("one value in each column", implementation, values(1, 4), **near)
