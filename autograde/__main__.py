@@ -184,8 +184,8 @@ def replay_command(args: argparse.Namespace) -> None:
 def report_command(args: argparse.Namespace) -> None:
     """A page of what the class got wrong in a lesson, or of all lessons together."""
     from .grading.classroom import Course
+    from .reports.lesson_report import write_report
     from .reports.overview import write_overview
-    from .reports.report import write_report
 
     course, lessons = Course.find(), find_lessons([args.lesson] if args.lesson else [])
     folder = course.root / "grading" / "reports"

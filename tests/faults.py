@@ -32,8 +32,8 @@ from autograde.lessons.build import NOTEBOOKS, check_id
 from autograde.lessons.lesson import read_lesson
 from vae_helpers.checks import answer_key
 from vae_helpers.checks.observation import Fact
-from vae_helpers.submissions.choosing import Handin
 from vae_helpers.submissions.submission import assemble
+from vae_helpers.submissions.which_notebook import Handin
 
 ERROR, FAILED, GRADED, MISSING, OUT_OF_MEMORY, PASSED, TIME_OUT, UNREADABLE = (
     State.ERROR,

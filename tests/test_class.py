@@ -27,9 +27,9 @@ from autograde.grading.marks import Marks, State
 from autograde.grading.seeds import course_secret, seeds_of
 from autograde.lessons.build import source_notebook
 from autograde.lessons.lesson import ROOT, CourseError, read_lesson
-from autograde.reports.report import report
+from autograde.reports.lesson_report import report
 from autograde.sandbox import starting
-from autograde.sandbox.answers import Returned
+from autograde.sandbox.replies import Returned
 from autograde.sandbox.starting import GraderError
 
 LESSON = read_lesson("00_start_here")

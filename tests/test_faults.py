@@ -31,7 +31,7 @@ from autograde.sandbox.bubblewrap import require_sandbox
 from autograde.sandbox.children import PYTORCH
 from autograde.sandbox.limits import Limits
 from autograde.sandbox.memory import memory_elsewhere
-from vae_helpers.submissions.choosing import Handin, Missing
+from vae_helpers.submissions.which_notebook import Handin, Missing
 
 pytestmark = pytest.mark.xdist_group("faults")  # each is graded once, for all the tests that look at it
 SEEDS = seeds_of(b"secret", "student", LESSON.exercises)

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-import autograde.kernels  # noqa: F401
+import autograde.jupyter_kernels  # noqa: F401
 from autograde.grading.classroom import Course
 from autograde.grading.grade import Job, grade
 from autograde.grading.handin_files import read_folder

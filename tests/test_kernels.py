@@ -8,7 +8,7 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-import autograde.kernels  # noqa: F401
+import autograde.jupyter_kernels  # noqa: F401
 
 
 def test_a_reply_that_comes_during_a_send_is_noticed():

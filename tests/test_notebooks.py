@@ -33,11 +33,11 @@ def test_solved_notebook_passes_under_nbmake(name, tmp_path, record_property):
     path = write_source(read_lesson(name), tmp_path, claims=True)
     explored = tmp_path / "explored"
     move_explorers(path, explored)
-    # `-p autograde.kernels`: see there.
+    # `-p autograde.jupyter_kernels`: see there.
     command = [
         *(sys.executable, "-m", "pytest", "--nbmake", f"--nbmake-timeout={HANGS}"),
         "-p",
-        "autograde.kernels",
+        "autograde.jupyter_kernels",
         "-p",
         "no:cacheprovider",
         "-q",

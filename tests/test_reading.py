@@ -6,11 +6,11 @@ import zipfile
 
 import pytest
 
-from autograde.grading import guarded_reading
-from autograde.grading.guarded_reading import bounded
+from autograde.grading import expendable_process
+from autograde.grading.expendable_process import bounded
 from autograde.grading.handin_files import DEEPEST_ARCHIVE, MOST_FILES, read_folder
-from vae_helpers.submissions.choosing import Missing, Unreadable
 from vae_helpers.submissions.syntax import is_answer, says_the_same
+from vae_helpers.submissions.which_notebook import Missing, Unreadable
 
 STUB = 'def f(x):\n    """Double it."""\n    # YOUR CODE HERE\n    raise NotImplementedError("not written yet")\n'
 
@@ -39,7 +39,7 @@ def stumble():
     ids=["spins", "fills the memory", "dies", "stumbles"],
 )
 def test_whatever_happens_behind_the_boundary_ends_in_a_sentence(monkeypatch, function, says):
-    monkeypatch.setattr(guarded_reading, "SECONDS", 1)
+    monkeypatch.setattr(expendable_process, "SECONDS", 1)
     with pytest.raises(Unreadable, match=says):
         bounded(function)
 

@@ -10,9 +10,9 @@ from autograde.catalogue import find_exercise
 from autograde.grading.gradebook import Score
 from autograde.grading.marks import Mark, Marks, State
 from autograde.lessons.lesson import read_lesson
-from autograde.reports.choices import chosen, misconceptions, mistake_in, right_options
+from autograde.reports.lesson_report import report
 from autograde.reports.overview import overview
-from autograde.reports.report import report
+from autograde.reports.prediction_choices import chosen, misconceptions, mistake_in, right_options
 
 KL, ELBO = read_lesson("03_kl_divergence"), read_lesson("02_elbo")
 PREDICTION = "predict_narrow"

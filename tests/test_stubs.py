@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-import autograde.kernels  # noqa: F401
+import autograde.jupyter_kernels  # noqa: F401
 from autograde.lessons.build import NOTEBOOKS
 from autograde.lessons.lesson import lesson_names, read_lesson
 

@@ -15,7 +15,7 @@ from autograde.lessons.lesson import read_lesson
 from autograde.lessons.train_shipped import NAMES, new_conv_vae
 from vae_helpers import load_mnist, load_parameters, save_weights
 from vae_helpers.checks import CheckFailed, check
-from vae_helpers.submissions.choosing import Handin
+from vae_helpers.submissions.which_notebook import Handin
 
 LESSON = read_lesson("07_convolutional_vae")
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
 from vae_helpers.files import remove_unfinished, write_whole
-from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
+from vae_helpers.submissions.which_notebook import Handin, Missing, Unreadable
 
 from ..lessons.build import write_source
 from ..lessons.lesson import ROOT, CourseError, Lesson
@@ -24,8 +24,8 @@ from ..sandbox.starting import GraderError
 from . import gradebook
 from .cluster import cluster, processes, serially
 from .deadlines import Deadlines
+from .expendable_process import bounded
 from .grade import Job, course_digest, digest_of, grade, grader_error
-from .guarded_reading import bounded
 from .handin_files import EXCHANGE_FILES, read_file, read_folder
 from .judging import forget_observations
 from .marks import Marks, State

@@ -19,11 +19,11 @@ from vae_helpers.checks import observe
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes.lesson_07 import BENT, NEGATIVE_ELBO
 from vae_helpers.checks.verdict import Verdict
-from vae_helpers.submissions.choosing import Handin, Missing, Unreadable
 from vae_helpers.submissions.outcomes import State, outcome
 from vae_helpers.submissions.released import LESSONS, check_id
 from vae_helpers.submissions.steps import Returned
 from vae_helpers.submissions.submission import Submission, assemble
+from vae_helpers.submissions.which_notebook import Handin, Missing, Unreadable
 
 from ..catalogue import find_exercise
 from ..lessons.build import NOTEBOOKS
@@ -32,9 +32,9 @@ from ..sandbox.bubblewrap import HELPERS
 from ..sandbox.children import observe_submission
 from ..sandbox.limits import Limits
 from ..sandbox.starting import OtherHelpers
-from .guarded_reading import bounded
+from .autograded_notebook import notebook_of, release_of
+from .expendable_process import bounded
 from .judging import judge_observation
-from .marked_notebook import notebook_of, release_of
 from .marks import Mark, Marks
 
 # No published model of these images comes near; nor does the course's own after twenty times the lesson's training.

@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from vae_helpers.submissions.choosing import LARGEST_NOTEBOOK, Handin, Missing, is_notebook, too_large
 from vae_helpers.submissions.protocol import plain
+from vae_helpers.submissions.which_notebook import LARGEST_NOTEBOOK, Handin, Missing, is_notebook, too_large
 
 LARGEST_FILES = 64 << 20  # bytes, all files together
 MOST_FILES = 200

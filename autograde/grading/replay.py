@@ -9,7 +9,7 @@ import torch
 from vae_helpers.checks.observation import Observation
 from vae_helpers.checks.probes import find_probe
 from vae_helpers.checks.recorder import Recorder, undisturbed
-from vae_helpers.submissions.choosing import Unreadable
+from vae_helpers.submissions.which_notebook import Unreadable
 
 from ..catalogue import find_exercise
 from ..lessons.lesson import CourseError, lesson_of

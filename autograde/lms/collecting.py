@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from dateutil.parser import parse
 from dateutil.tz import gettz
 
-from vae_helpers.submissions.choosing import NOTEBOOK, is_notebook
 from vae_helpers.submissions.protocol import plain as shown
+from vae_helpers.submissions.which_notebook import NOTEBOOK, is_notebook
 
 from ..grading.classroom import LONGEST_NAME, Course
 from ..grading.gradebook import known_students

@@ -16,8 +16,8 @@ from ..grading.gradebook import Score, known_students, lesson_scores
 from ..grading.marks import Marks, State
 from ..lessons.lesson import CourseError, Lesson
 from .charts import bars, boxes, grid
-from .choices import mistake_in, right_options
-from .report import MOST_DRAWN, TEMPLATES, for_a_human, write_report
+from .lesson_report import MOST_DRAWN, TEMPLATES, for_a_human, write_report
+from .prediction_choices import mistake_in, right_options
 
 NOT_HANDED_IN, NOT_YET = "–", "?"
 

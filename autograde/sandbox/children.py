@@ -14,11 +14,11 @@ import psutil
 from vae_helpers.submissions.protocol import pack_request
 from vae_helpers.submissions.steps import Error, Returned, ended, is_to_come, take_all
 
-from .answers import TOO_MUCH_MEMORY, Answers
 from .bubblewrap import FOLDER, FOLDERS, Sandbox
 from .cgroups import control_group
 from .limits import Limits
 from .memory import memory_below, memory_elsewhere, seconds_below
+from .replies import TOO_MUCH_MEMORY, Answers
 from .starting import GraderError, warm_parent
 
 PYTORCH = 1 << 30  # bytes: more than PyTorch, and all that is imported with it, take

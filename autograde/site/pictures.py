@@ -67,7 +67,7 @@ def _drag(page) -> None:
 def _class_report(folder: Path) -> Path:
     from ..demo import demo
     from ..grading.classroom import Course
-    from ..reports.report import write_report
+    from ..reports.lesson_report import write_report
 
     demo(folder, [LESSON])
     return write_report(Course.find(folder), read_lesson(LESSON), folder / "report.html")

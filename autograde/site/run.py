@@ -62,7 +62,7 @@ def _execute(lesson: Lesson) -> nbformat.NotebookNode:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    from .. import kernels  # noqa: F401
+    from .. import jupyter_kernels  # noqa: F401
 
     notebook = source_notebook(lesson)
     notebook.cells.insert(0, new_code_cell(RECORD))

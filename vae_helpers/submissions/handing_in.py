@@ -10,13 +10,13 @@ from ..checks import PUBLIC_SEED, answer_key
 from ..checks.observation import Observation
 from ..checks.verdict import Verdict, compare
 from ..files import write_zip
-from .choosing import LARGEST_NOTEBOOK, Handin, Unreadable, is_notebook, read_cells, source_of, too_large
 from .outcomes import outcome
 from .protocol import NO_HAND_IN
 from .released import Asked, Release, released
 from .steps import SECONDS, STEP_SECONDS, Returned
 from .submission import assemble
 from .syntax import defined, imported, says_the_same, used
+from .which_notebook import LARGEST_NOTEBOOK, Handin, Unreadable, is_notebook, read_cells, source_of, too_large
 from .without_sandbox import NotStarted, observe_apart
 
 

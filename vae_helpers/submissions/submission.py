@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from .choosing import Handin, cell_id, choose_notebook, grade_id, source_of
 from .protocol import OWN, cell_step, plain
 from .released import Release, check_id, released
 from .syntax import Addition, additions, defined, is_answer, says_the_same, used
+from .which_notebook import Handin, cell_id, choose_notebook, grade_id, source_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..grading.classroom import Course
 from ..grading.marks import Marks, State
 from ..lessons.lesson import CourseError, Lesson
 from .charts import bars, columns, stacks
-from .choices import chosen, misconceptions, mistake_in, right_options
+from .prediction_choices import chosen, misconceptions, mistake_in, right_options
 
 TEMPLATES = Environment(
     loader=PackageLoader("autograde.reports"),

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from vae_helpers.submissions.choosing import Unreadable
+from vae_helpers.submissions.which_notebook import Unreadable
 
 from ..lessons.lesson import CourseError
 from ..sandbox.starting import GraderError
