@@ -172,3 +172,15 @@ def test_sliders_switch_among_a_figure_s_frames(browser, site, tmp_path):
     assert image.get_attribute("alt") == "The figure at a = 2, b = y" and image.get_attribute("src") != shown
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     page.close()
+
+
+def test_what_is_folded_is_printed_and_nothing_is_cut(open_page):
+    """On paper one can neither unfold nor scroll."""
+    page = open_page("00_start_here/00_start_here.html", width=720)  # of A4, in CSS pixels, between its margins
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.hide pre").count()
+    assert page.locator("details.hide:not([open])").count() == 0
+    assert page.evaluate("document.getAnimations().length") == 0  # what fades in is printed before it is there
+    cut = "(boxes) => boxes.filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+    assert page.locator("article :is(pre, mjx-container[display=true])").evaluate_all(cut) == 0
