@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from . import Exercise, reference
+from .recurring import in_bits
 
 # --- conv2d -------------------------------------------------------------------------------------------------------------------
 
@@ -43,6 +44,34 @@ weight_as_in_out: `axes=((1, 4, 5), (1, 2, 3))` → `axes=((1, 4, 5), (0, 2, 3))
 reshaped_for_transposed: `out.transpose(0, 3, 1, 2) +` → `out.reshape(out.shape[0], out.shape[3], *out.shape[1:3]) +`
     You reshape (N, H, W, C) to (N, C, H, W). That keeps the order of the numbers and mixes places with channels:
     transpose(0, 3, 1, 2).
+averaged_over_the_window: `np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3)))` → `np.tensordot(windows, weight, axes=((1, 4, 5), (1, 2, 3))) / weight[0].size`
+    You take the mean over the window. The formula is a sum, over the channels and over the places of the kernel.
+bias_subtracted: `+ bias[:, None, None]` → `- bias[:, None, None]`
+    The bias is subtracted. It is added.
+padded_twice: `(padding, padding), (padding, padding))` → `(2 * padding, 2 * padding), (2 * padding, 2 * padding))`
+    You put twice as many zeros around the image as `padding` says: it counts those on one side.
+rows_alone_are_padded: `(padding, padding), (padding, padding))` → `(padding, padding), (0, 0))`
+    There are zeros above and below alone. They belong to the left and to the right, too.
+columns_alone_are_padded: `(padding, padding), (padding, padding))` → `(0, 0), (padding, padding))`
+    There are zeros to the left and to the right alone. They belong above and below, too.
+padded_above_and_left_only: `(padding, padding), (padding, padding))` → `(padding, 0), (padding, 0))`
+    There are zeros above and to the left alone. They belong below and to the right, too.
+padded_with_ones: `(padding, padding), (padding, padding))` → `(padding, padding), (padding, padding)), constant_values=1`
+    You pad with ones. The padding is zeros.
+stride_of_rows_only: `[:, :, ::stride, ::stride]` → `[:, :, ::stride]`
+    The stride is used for the rows alone. It is the same for the columns.
+stride_of_columns_only: `[:, :, ::stride, ::stride]` → `[:, :, :, ::stride]`
+    The stride is used for the columns alone. It is the same for the rows.
+last_window_dropped: `return out.transpose(0, 3, 1, 2)` → `return out[:, :-1, :-1].transpose(0, 3, 1, 2)`
+    The last row and the last column of windows are missing: there is one more window than there are steps.
+relu_in_the_layer: `return out.transpose(0, 3, 1, 2) + bias[:, None, None]` → `return np.maximum(out.transpose(0, 3, 1, 2) + bias[:, None, None], 0)`
+    No result is negative: there is a ReLU in your layer. It comes later, in the network, and not after every layer.
+kernel_on_its_side: `np.tensordot(windows, weight,` → `np.tensordot(windows, weight.swapaxes(2, 3),`
+    Rows and columns of the kernel are exchanged: weight[o, c, a, b] meets the pixel a below and b to the right.
+kernel_upside_down: `np.tensordot(windows, weight,` → `np.tensordot(windows, weight[:, :, ::-1],`
+    The rows of your kernel run the wrong way: it is upside down.
+kernel_left_to_right: `np.tensordot(windows, weight,` → `np.tensordot(windows, weight[:, :, :, ::-1],`
+    The columns of your kernel run the wrong way: it is mirrored.
 """)
 
 
@@ -154,6 +183,18 @@ empty_slice: `padding : rows - padding, padding : columns - padding` → `paddin
 reshaped_for_transposed: `stamps[..., a, b].transpose(0, 3, 1, 2)` → `stamps[..., a, b].reshape(n, channels, height, width)`
     You reshape (N, H, W, C) to (N, C, H, W). That keeps the order of the numbers and mixes places with channels:
     transpose(0, 3, 1, 2).
+bias_subtracted: `+ bias[:, None, None]` → `- bias[:, None, None]`
+    The bias is subtracted. It is added.
+cut_off_at_the_front_only: `padding : rows - padding, padding : columns - padding` → `2 * padding :, 2 * padding :`
+    The size is right, but all that is cut off comes from the front. Cut `padding` rows and columns off on each side.
+end_not_cut_off: `padding : rows - padding, padding : columns - padding` → `padding:, padding:`
+    You cut off rows above and columns to the left alone. As many go below and to the right.
+front_not_cut_off: `padding : rows - padding, padding : columns - padding` → `: rows - padding, : columns - padding`
+    You cut off rows below and columns to the right alone. As many go above and to the left.
+channels_averaged: `np.tensordot(x, weight, axes=(1, 0))` → `np.tensordot(x, weight, axes=(1, 0)) / x.shape[1]`
+    You average over the input channels. Their stamps add up.
+kernel_on_its_side: `stamps[..., a, b]` → `stamps.swapaxes(-1, -2)[..., a, b]`
+    Rows and columns of the kernel are exchanged: weight[c, o, a, b] lands a rows below and b columns to the right.
 """)
 
 
@@ -206,6 +247,33 @@ def stride_ignored(x, weight, bias, stride, padding, output_padding):
 )
 def conv_transpose2d_by_pytorch(x, weight, bias, stride, padding, output_padding=0):
     return F.conv_transpose2d(*map(torch.from_numpy, (x, weight, bias)), stride, padding, output_padding).numpy()
+
+
+@conv_transpose2d.mistake("Only the first input channel is used. The stamps of all of them add up.")
+def first_channel_alone(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x[:, :1], weight[:1], bias, stride, padding, output_padding)
+
+
+@conv_transpose2d.mistake("`output_padding` counts twice in your size. It makes the canvas longer once, at the end.")
+def output_padding_twice(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x, weight, bias, stride, padding, 2 * output_padding)
+
+
+@conv_transpose2d.mistake(
+    "The channels come last in your result, (N, H, W, C). In this course they come second: (N, C, H, W)."
+)
+def stamps_with_channels_last(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x, weight, bias, stride, padding, output_padding).transpose(0, 2, 3, 1)
+
+
+@conv_transpose2d.mistake(
+    "You average where stamps overlap. They add up: a pixel that three stamps reach gets the sum of the three."
+)
+def overlaps_averaged(x, weight, bias, stride, padding, output_padding):
+    ones = np.ones((1, 1, *x.shape[2:])), np.ones((1, 1, *weight.shape[2:])), np.zeros(1)
+    stamps = reference("conv_transpose2d")(*ones, stride, padding, output_padding)
+    out = reference("conv_transpose2d")(x, weight, 0 * bias, stride, padding, output_padding)
+    return out / np.maximum(stamps, 1) + bias[:, None, None]
 
 
 @conv_transpose2d.variant
@@ -276,6 +344,8 @@ fixed_size: `h.reshape(len(x), -1)` → `h.reshape(len(x), 3136)`
     You write the number 3136 into the reshape. Parameters of another size are allowed: take -1, which counts for itself.
 sigmoid_for_relu: `np.maximum(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"], 0)` → `1 / (1 + np.exp(-(h @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"])))`
     You apply a sigmoid after `encoder.hidden`. The table asks for a ReLU, max(h, 0).
+returns_log_std: `return mu, logvar` → `return mu, 0.5 * logvar`
+    You halve the second result: that is log σ. Return `logvar`, the layer's output as it is.
 """)
 
 
@@ -294,6 +364,68 @@ def no_biases(params, x):
 def no_biases_in_linear_layers(params, x):
     linear = ("hidden.bias", "mu.bias", "logvar.bias")
     return reference("numpy_encode")({name: 0 * a if name.endswith(linear) else a for name, a in params.items()}, x)
+
+
+def _without(part, *layers):
+    """A function of parameters and inputs: the reference `part` with the biases of these layers left out."""
+
+    def wrong(params, inputs):
+        left_out = {f"{layer}.bias" for layer in layers}
+        return reference(part)({name: 0 * a if name in left_out else a for name, a in params.items()}, inputs)
+
+    return wrong
+
+
+def _forget_each_bias(exercise, *layers):
+    for layer in layers:
+        wrong = _without(exercise.name, layer)
+        wrong.__name__ = "no_bias_in_" + layer.split(".")[1]
+        exercise.mistake(f"The bias of `{layer}` is missing.")(wrong)
+
+
+_forget_each_bias(encode, *(f"encoder.{layer}" for layer in ("conv1", "conv2", "hidden", "mu", "logvar")))
+
+
+@encode.mistake(
+    "The biases of the two convolutions are missing. A convolution has one, too: one number for each output channel."
+)
+def no_biases_in_convolutions(params, x):
+    return _without("numpy_encode", "encoder.conv1", "encoder.conv2")(params, x)
+
+
+@encode.mistake("The biases of the two heads are missing: h @ weight.T + bias.")
+def no_biases_in_heads(params, x):
+    return _without("numpy_encode", "encoder.mu", "encoder.logvar")(params, x)
+
+
+def _encoder(params, x, activation):
+    h = x
+    for layer in ("encoder.conv1", "encoder.conv2"):
+        h = activation(reference("conv2d")(h, params[f"{layer}.weight"], params[f"{layer}.bias"], 2, 1))
+    h = activation(h.reshape(len(x), -1) @ params["encoder.hidden.weight"].T + params["encoder.hidden.bias"])
+    return tuple(h @ params[f"{head}.weight"].T + params[f"{head}.bias"] for head in ("encoder.mu", "encoder.logvar"))
+
+
+@encode.mistake(
+    "No layer has a ReLU. There is one after each layer but the two heads, or all layers together are one linear map."
+)
+def no_relu(params, x):
+    return _encoder(params, x, lambda h: h)
+
+
+@encode.mistake("You apply a sigmoid after the layers. The table asks for a ReLU, max(h, 0).")
+def sigmoid_everywhere(params, x):
+    return _encoder(params, x, lambda h: 1 / (1 + np.exp(-h)))
+
+
+@encode.mistake("You round the pixels. They may be grey, anything from 0 to 1: hand them on as they are.")
+def rounded_pixels(params, x):
+    return reference("numpy_encode")(params, np.round(x))
+
+
+@encode.mistake("You subtract ½ from the pixels. The network takes them as they are, from 0 to 1.")
+def centred_pixels(params, x):
+    return reference("numpy_encode")(params, x - 0.5)
 
 
 @encode.mistake("The kernels are flipped, in `conv2d` or on the way into it.")
@@ -352,12 +484,45 @@ flat_result: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return conv_tran
     The result is flat. Leave it as images, (N, 1, 28, 28).
 fixed_size: `h.reshape(len(z), -1, 7, 7)` → `h.reshape(len(z), 64, 7, 7)`
     You write the number 64 into the reshape. Parameters of another size are allowed: take -1, which counts for itself.
+sign_reversed: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return -conv_transpose2d(h, *conv2, 2, 1, 1)`
+    The sign of the logits is reversed: ink and paper have changed places.
+tanh_at_the_end: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return np.tanh(conv_transpose2d(h, *conv2, 2, 1, 1))`
+    A tanh after the last layer holds every logit between −1 and 1. The last layer has no activation.
 """)
 
 
 @decode.mistake("The biases are missing. Each of the four layers has one.")
 def no_biases(params, z):
     return reference("numpy_decode")({name: 0 * a if name.endswith("bias") else a for name, a in params.items()}, z)
+
+
+_forget_each_bias(decode, *(f"decoder.{layer}" for layer in ("hidden", "grid", "conv1", "conv2")))
+
+
+def _decoder(params, z, activation, output_padding=1):
+    h = z
+    for layer in ("decoder.hidden", "decoder.grid"):
+        h = activation(h @ params[f"{layer}.weight"].T + params[f"{layer}.bias"])
+    convolutions = [(params[f"{layer}.weight"], params[f"{layer}.bias"]) for layer in ("decoder.conv1", "decoder.conv2")]
+    h = activation(reference("conv_transpose2d")(h.reshape(len(z), -1, 7, 7), *convolutions[0], 2, 1, output_padding))
+    return reference("conv_transpose2d")(h, *convolutions[1], 2, 1, output_padding)
+
+
+@decode.mistake(
+    "No layer has a ReLU. There is one after each layer but the last, or all layers together are one linear map."
+)
+def no_relu(params, z):
+    return _decoder(params, z, lambda h: h)
+
+
+@decode.mistake("Without output padding 7 × 7 becomes 13 × 13 and then 25 × 25. Both layers have output padding 1.")
+def no_output_padding(params, z):
+    return _decoder(params, z, lambda h: np.maximum(h, 0), output_padding=0)
+
+
+@decode.mistake("The images have lost their channel. Leave the result as (N, 1, 28, 28).")
+def channel_squeezed(params, z):
+    return reference("numpy_decode")(params, z)[:, 0]
 
 
 @decode.mistake("The kernels are flipped, in `conv_transpose2d` or on the way into it.")
@@ -405,6 +570,7 @@ def by_codes_one_after_the_other(params, z):
 # --- bernoulli_log_likelihood ------------------------------------------------------------------------------------------------
 
 bernoulli_log_likelihood = Exercise("bernoulli_log_likelihood")
+bernoulli_log_likelihood.recurring(in_bits)
 bernoulli_log_likelihood.edits("""
 mean_over_pixels: `.sum(axis=1)` → `.mean(axis=1)`
     You average over the pixels. The log of a product is a sum: add them up.
@@ -426,6 +592,16 @@ logits_clipped: `per_pixel = x * logits` → `logits = np.clip(logits, -30, 30)
     logaddexp, or max and log1p.
 sign_of_logits: `x * logits -` → `-x * logits -`
     The sign of x·l is reversed: where x is 1, a larger logit makes the pixel more likely.
+softplus_added: `x * logits - np.logaddexp(0, logits)` → `x * logits + np.logaddexp(0, logits)`
+    You add the softplus. It is subtracted: x·l − softplus(l), so that no log-probability is positive.
+ink_and_paper_exchanged: `x * logits -` → `(1 - x) * logits -`
+    You multiply the logit by 1 − x. It belongs to x: a large logit makes ink likely.
+rounded_pixels: `x * logits -` → `np.round(x) * logits -`
+    You round the pixels, or ask whether they are above ½. A pixel may be grey: x stands in the formula as it is.
+exp_of_the_absolute_value: `np.logaddexp(0, logits)` → `np.maximum(logits, 0) + np.log1p(np.exp(np.abs(logits)))`
+    The exponent has the wrong sign: log(1 + exp(l)) is max(l, 0) + log(1 + exp(−|l|)).
+averaged_over_the_batch: `.sum(axis=1)` → `.sum(axis=1).mean()`
+    You also average over the images. Each image keeps its own number: (N,).
 """)
 
 
@@ -455,6 +631,63 @@ def clipped_at_1e_7(x, logits):
 def added_1e_8(x, logits):
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     return (x * np.log(p + 1e-8) + (1 - x) * np.log(1 - p + 1e-8)).sum(axis=(1, 2, 3))
+
+
+def _with_small_number(name, wrong):
+    wrong.__name__ = name
+    bernoulli_log_likelihood.mistake(
+        "You clip p, or add a small number inside the logarithm, to keep it finite. That hides how wrong a wrong pixel is. Use x·l − softplus(l), which needs no such number."
+    )(wrong)
+
+
+def _with_clipped_logits(largest):
+    def wrong(x, logits):
+        return reference("bernoulli_log_likelihood")(x, np.clip(logits, -largest, largest))
+
+    wrong.__name__ = f"logits_clipped_at_{largest}"
+    bernoulli_log_likelihood.mistake(
+        "You clip the logits, or the logarithms of p, so that a pixel that is wrong at ±200 costs fewer than 200 nats. Nothing needs clipping: use logaddexp, or max and log1p."
+    )(wrong)
+
+
+def _probabilities(logits):
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+for _digits in (3, 4, 5, 6):
+    _with_small_number(
+        f"clipped_at_1e_{_digits}", lambda x, logits, c=10.0**-_digits: _clipped(_probabilities(logits), x, c)
+    )
+for _digits in (9, 10, 12):
+
+    def _added(x, logits, small=10.0**-_digits):
+        p = _probabilities(logits)
+        return (x * np.log(p + small) + (1 - x) * np.log(1 - p + small)).sum(axis=(1, 2, 3))
+
+    _with_small_number(f"added_1e_{_digits}", _added)
+for _largest in (10, 20, 50, 80, 88, 100):
+    _with_clipped_logits(_largest)
+
+
+@bernoulli_log_likelihood.mistake(
+    "The logits are taken for probabilities. p is the sigmoid of a logit, and x·l − softplus(l) is the log-probability without it."
+)
+def logits_for_probabilities(x, logits):
+    return _clipped(logits, x, 1e-7)
+
+
+@bernoulli_log_likelihood.mistake(
+    "Only the paper counts in your sum. An inked pixel has a probability too: the term with x is missing."
+)
+def only_paper(x, logits):
+    return -((1 - x) * np.logaddexp(0, logits)).sum(axis=(1, 2, 3))
+
+
+@bernoulli_log_likelihood.mistake(
+    "You count squared differences, as for Gaussian pixels. Here pixels are coins: x·l − softplus(l), summed."
+)
+def squared_differences(x, logits):
+    return -0.5 * ((x - _probabilities(logits)) ** 2).sum(axis=(1, 2, 3))
 
 
 @bernoulli_log_likelihood.mistake(
@@ -534,6 +767,22 @@ decodes_the_noise: `decode(params, z)` → `decode(params, eps)`
     You decode eps, a draw from the prior. The code of this image is z = mu + σ·eps.
 kl_at_the_sample: `gaussian_kl(mu, logvar)` → `gaussian_kl(z, logvar)`
     You hand z to the KL. It is the KL of the whole Gaussian q, which is known by mu and logvar.
+noise_subtracted: `mu + np.exp(0.5 * logvar) * eps` → `mu - np.exp(0.5 * logvar) * eps`
+    You subtract the noise. The code is z = mu + σ·eps: use `eps` with its sign, so that two calls agree.
+one_over_sigma: `np.exp(0.5 * logvar)` → `np.exp(-0.5 * logvar)`
+    You divide the noise by σ. The code is mu + σ·eps, with σ = exp(½ · logvar).
+noise_not_scaled: `np.exp(0.5 * logvar) * eps` → `eps`
+    The noise is not scaled. The code is mu + σ·eps, with σ = exp(½ · logvar).
+kl_alone: `return bernoulli_log_likelihood(x, decode(params, z)) - gaussian_kl(mu, logvar)` → `return -gaussian_kl(mu, logvar)`
+    The log-likelihood is missing: this is minus the KL alone.
+kl_summed_over_the_batch: `- gaussian_kl(mu, logvar)` → `- gaussian_kl(mu, logvar).sum()`
+    Every image is charged the KLs of all images. Each has its own: (N,) minus (N,).
+rounded_for_the_likelihood: `bernoulli_log_likelihood(x,` → `bernoulli_log_likelihood(np.round(x),`
+    You round the images before you compare them with the logits. A pixel may be grey.
+rounded_for_the_encoder: `encode(params, x)` → `encode(params, np.round(x))`
+    You round the images before you encode them. A pixel may be grey.
+arguments_of_the_likelihood_swapped: `bernoulli_log_likelihood(x, decode(params, z))` → `bernoulli_log_likelihood(decode(params, z), x)`
+    The arguments of bernoulli_log_likelihood are swapped: the images come first, then the logits.
 """)
 
 
@@ -569,6 +818,30 @@ def kl_from_the_sample(params, x, eps):
     mu, logvar = reference("numpy_encode")(params, x)
     z = mu + np.exp(0.5 * logvar) * eps
     return _with_kl(params, x, z, 0.5 * (z**2 - eps**2 - logvar))
+
+
+def _with_pixels(name, log_likelihood, hint):
+    def wrong(params, x, eps):
+        mu, logvar = reference("numpy_encode")(params, x)
+        logits = reference("numpy_decode")(params, mu + np.exp(0.5 * logvar) * eps)
+        kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(1)
+        return log_likelihood(x, logits.astype(np.float32)) - kl
+
+    wrong.__name__ = name
+    elbo.mistake(hint)(wrong)
+
+
+_with_pixels(
+    "pixels_by_probabilities",
+    log_of_zero,
+    "Your log-likelihood takes the logarithm of a probability, which is −∞ where it was rounded to 0. Use bernoulli_log_likelihood, which takes logits.",
+)
+for _digits in (3, 6, 7):
+    _with_pixels(
+        f"pixels_clipped_at_1e_{_digits}",
+        lambda x, logits, c=10.0**-_digits: _clipped(_probabilities(logits), x, c),
+        "Your log-likelihood clips the probabilities, which hides how wrong a wrong pixel is. Use bernoulli_log_likelihood, which takes logits.",
+    )
 
 
 @elbo.mistake("You draw noise of your own. Use `eps` as it is given, so that two calls agree.")

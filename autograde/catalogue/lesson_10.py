@@ -34,6 +34,26 @@ mean_of_one_term: `(recon + beta * kl).mean()` → `recon.mean() + beta * kl.sum
     You take the mean of one term and the sum of the other. Then the real weight of the KL is β times the batch size.
 beta_minus_one: `recon + beta * kl` → `recon + (beta - 1) * kl`
     You weigh the KL with β − 1. That is the weight of the total correlation in the β-TCVAE; here the KL has weight β.
+minus_the_loss: `return (recon + beta * kl).mean()` → `return -(recon + beta * kl).mean()`
+    The sign is reversed. This is minimised: both terms are costs, and positive.
+sum_of_the_reconstruction: `(recon + beta * kl).mean()` → `recon.sum() + beta * kl.mean()`
+    You take the sum of the reconstruction and the mean of the KL. Then the batch size weighs the one against the other.
+beta_at_least_one: `beta * kl` → `max(beta, 1) * kl`
+    You hold β at 1 or above. A β below 1 is allowed: it makes a nat of code cheaper.
+no_beta_counts_as_one: `beta * kl` → `(beta or 1) * kl`
+    With β = 0 you count the KL in full. 0 is a price like any other: then the code costs nothing.
+weights_that_add_up_to_one: `recon + beta * kl` → `(1 - beta) * recon + beta * kl`
+    You weigh the reconstruction with 1 − β. Its weight is 1, whatever β is.
+beta_squared: `beta * kl` → `beta**2 * kl`
+    β counts twice: you multiply by its square.
+halved: `return (recon + beta * kl).mean()` → `return (recon + beta * kl).mean() / 2`
+    This is half of what is asked for. There are two terms, and they add up.
+mean_over_pixels: `(recon + beta` → `(recon / 784 + beta`
+    You divide the reconstruction by the number of pixels. `recon` is in nats per image, as the KL is: both as they are.
+one_term_detached: `beta * kl` → `beta * kl.detach()`
+    No gradient reaches the KL. Then β changes the number, and nothing that the model learns.
+recon_detached: `(recon + beta` → `(recon.detach() + beta`
+    No gradient reaches the reconstruction. Then only the KL is trained.
 """)
 beta_vae_loss.recurring(detached)
 
@@ -85,6 +105,32 @@ gamma_on_everything: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `
     γ multiplies the reconstruction, too. It belongs to the distance from the capacity alone.
 kl_added_too: `recon.mean() + gamma` → `recon.mean() + kl.mean() + gamma`
     The KL itself is in your loss, too. The capacity takes its place: only the distance from C is paid for.
+gamma_on_the_reconstruction: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `gamma * recon.mean() + (kl.mean() - capacity).abs()`
+    γ multiplies the reconstruction. It belongs to the distance from the capacity.
+sum_of_both: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `recon.sum() + gamma * (kl.sum() - capacity).abs()`
+    You sum over the batch. Both are means: the capacity is for one image.
+capacity_added: `kl.mean() - capacity` → `kl.mean() + capacity`
+    You add the capacity to the mean KL. The distance between the two is their difference.
+gamma_inside: `gamma * (kl.mean() - capacity).abs()` → `(gamma * kl.mean() - capacity).abs()`
+    γ stands inside the bars, and multiplies the KL alone. It multiplies the whole distance from the capacity.
+rewarded: `recon.mean() + gamma` → `recon.mean() - gamma`
+    The distance from the capacity is rewarded. It is a cost: add it.
+no_reconstruction: `recon.mean() + gamma` → `gamma`
+    The reconstruction is missing.
+not_averaged: `recon.mean() + gamma` → `recon + gamma`
+    This is one number for each image. Training minimises one for the batch: take the mean of `recon`.
+bars_around_everything: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `(recon.mean() + gamma * (kl.mean() - capacity)).abs()`
+    The bars are around the whole loss. They belong around the distance from the capacity, or a KL below it lowers the loss.
+no_capacity_no_term: `gamma * (kl.mean() - capacity).abs()` → `(gamma * (kl.mean() - capacity).abs() if capacity else 0 * kl.mean())`
+    With a capacity of 0 you leave the term out. 0 is a capacity like any other: then every nat of the KL costs γ.
+kl_detached: `(kl.mean() - capacity)` → `(kl.detach().mean() - capacity)`
+    No gradient reaches the KL. Then nothing pulls it to the capacity.
+swapped: `gamma * (kl.mean() - capacity).abs()` → `capacity * (kl.mean() - gamma).abs()`
+    The capacity and γ have changed places: γ multiplies the distance from the capacity.
+half_the_distance: `gamma * (kl` → `0.5 * gamma * (kl`
+    You halve the distance from the capacity. There is no ½: γ times the distance.
+divided_by_the_batch: `gamma * (kl.mean() - capacity).abs()` → `gamma * (kl.mean() - capacity).abs() / len(kl)`
+    You divide the distance by the batch size. It is made of a mean already.
 """)
 capacity_loss.recurring(detached)
 
@@ -140,6 +186,30 @@ includes_the_rate: `reconstruction_loss(x, logits).mean()` → `reconstruction_l
 squared_error: `reconstruction_loss(x, logits).mean()` → `0.5 * (x - logits.sigmoid()).square().flatten(1).sum(1).mean()`
     Your distortion is half the squared error, which belongs to Gaussian pixels. Here pixels are coins: binary
     cross-entropy.
+rate_for_each_image: `kl_per_dim(mu, logvar).sum(1).mean()` → `kl_per_dim(mu, logvar).sum(1)`
+    Your rate is a number for each image. It is the average over the images.
+distortion_for_each_image: `reconstruction_loss(x, logits).mean()` → `reconstruction_loss(x, logits)`
+    Your distortion is a number for each image. It is the average over the images.
+rate_summed_over_images: `kl_per_dim(mu, logvar).sum(1).mean()` → `kl_per_dim(mu, logvar).sum()`
+    Your rate is the sum over all images. It is a mean over the images: nats per image.
+distortion_summed_over_images: `reconstruction_loss(x, logits).mean()` → `reconstruction_loss(x, logits).sum()`
+    Your distortion is the sum over all images. It is a mean over the images: nats per image.
+rate_negative: `kl_per_dim(mu, logvar).sum(1).mean()` → `-kl_per_dim(mu, logvar).sum(1).mean()`
+    The sign of your rate is reversed. A KL divergence is never negative.
+rate_without_half: `kl_per_dim(mu, logvar).sum(1).mean()` → `2 * kl_per_dim(mu, logvar).sum(1).mean()`
+    Your rate is twice too large: there is a ½ in front of mu² + σ² − 1 − log σ².
+rate_without_one: `kl_per_dim(mu, logvar).sum(1).mean()` → `(kl_per_dim(mu, logvar) + 0.5).sum(1).mean()`
+    Your rate is ½ too large for each dimension: the −1 is missing in mu² + σ² − 1 − log σ².
+rate_with_log_std: `kl_per_dim(mu, logvar)` → `kl_per_dim(mu, 2 * logvar)`
+    Your rate reads `logvar` as log σ. It is log σ²: σ is exp(½ · logvar).
+full_squared_error: `reconstruction_loss(x, logits).mean()` → `(x - logits.sigmoid()).square().flatten(1).sum(1).mean()`
+    Your distortion is the squared error, which belongs to Gaussian pixels. Here pixels are coins: binary cross-entropy.
+sigmoid_twice: `reconstruction_loss(x, logits)` → `reconstruction_loss(x, logits.sigmoid())`
+    The sigmoid is applied twice: once by you, and once by the loss that takes logits. Hand the logits on as they are.
+noise_subtracted: `vae(x, eps)` → `vae(x, -eps)`
+    You subtract the noise. z is mu + σ · eps: use the noise with its sign, so that two models can be compared.
+decodes_the_noise: `logits, mu, logvar = vae(x, eps)` → `(mu, logvar), logits = vae.encode(x), vae.decode(eps)`
+    You decode the noise itself, a draw from the prior. The code of an image is z = mu + σ · eps.
 """)
 rate_distortion.recurring(in_bits)
 
@@ -163,6 +233,40 @@ def rate_from_the_sample(vae, x, eps):
     z = mu + (0.5 * logvar).exp() * eps
     rate = (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1).mean()
     return rate, reference("rate_distortion")(vae, x, eps)[1]
+
+
+@rate_distortion.mistake(
+    "Your distortion takes the logarithm of a probability, which is −∞ where it was rounded to 0, and 0 · ∞ is NaN. Use the loss that takes logits: `reconstruction_loss`."
+)
+def logarithms_of_probabilities(vae, x, eps):
+    p = vae(x, eps)[0].sigmoid()
+    loss = -(x * p.log() + (1 - x) * (1 - p).log()).flatten(1).sum(1).mean()
+    return reference("rate_distortion")(vae, x, eps)[0], loss
+
+
+@rate_distortion.mistake(
+    "You add a small number inside the logarithms, or clip the probabilities. That hides how wrong a wrong pixel is. Use the loss that takes logits: `reconstruction_loss`."
+)
+def small_number_in_the_logarithms(vae, x, eps):
+    p = vae(x, eps)[0].sigmoid()
+    loss = -(x * (p + 1e-6).log() + (1 - x) * (1 - p + 1e-6).log()).flatten(1).sum(1).mean()
+    return reference("rate_distortion")(vae, x, eps)[0], loss
+
+
+@rate_distortion.mistake(
+    "Your rate is the KL divergence the other way round, from the prior to q. It is KL(q(z | x) ‖ p(z))."
+)
+def reverse_kl(vae, x, eps):
+    mu, logvar = vae.encode(x)
+    rate = kl_divergence(Normal(0.0, 1.0), Normal(mu, (0.5 * logvar).exp())).sum(1).mean()
+    return rate, reference("rate_distortion")(vae, x, eps)[1]
+
+
+@rate_distortion.mistake("The images and the logits are swapped in your distortion: the image is what is compared with p.")
+def image_and_logits_swapped(vae, x, eps):
+    logits = vae(x, eps)[0]
+    loss = F.binary_cross_entropy_with_logits(x, logits, reduction="none").flatten(1).sum(1).mean()
+    return reference("rate_distortion")(vae, x, eps)[0], loss
 
 
 @rate_distortion.variant
@@ -220,6 +324,14 @@ always_twenty: `(high - low) / bins` → `(high - low) / 20`
     You always cut into 20 pieces. 20 is only what `bins` is where nobody says otherwise.
 floating_point: `.floor().long()` → `.floor()`
     The bins are right, and they are floating-point numbers. They will be places in a table: end with .long(), int64.
+counted_backwards: `.clamp(0, bins - 1)` → `.clamp(0, bins - 1).mul(-1).add(bins - 1)`
+    Your bins are counted from the largest value down. The smallest value is in piece 0.
+rounded_up: `.floor()` → `.ceil()`
+    You round up. Then only the minimum itself is in bin 0: round down.
+rounded_at_the_end: `.floor()` → `.round()`
+    You round to the nearest number, so that pieces begin half a width too early. Round down.
+minimum_taken_for_zero: `(codes - low) / width` → `codes / width`
+    You do not subtract the minimum. The bins begin at the smallest value of the dimension.
 """)
 
 
@@ -250,6 +362,32 @@ def constant_divided_by_zero(codes, bins=20):
 @discretize.mistake("The numbers are right, but not int64: index and count with `.long()`, which other functions ask for.")
 def thirty_two_bits(codes, bins=20):
     return reference("discretize")(codes, bins).int()
+
+
+@discretize.mistake(
+    "You add to the width, or hold it above some value, and a dimension with small values then falls into too few bins. Only a width of exactly 0 needs care."
+)
+def width_held_above(codes, bins=20):
+    low, high = codes.amin(0), codes.amax(0)
+    return ((codes - low) / (high - low).clamp(min=1e-3) * bins).long().clamp(max=bins - 1)
+
+
+@discretize.mistake(
+    "You hold the width at 1 or above, so that a dimension with a smaller range falls into few bins. Only a width of exactly 0 needs care."
+)
+def width_at_least_one(codes, bins=20):
+    low, high = codes.amin(0), codes.amax(0)
+    return ((codes - low) / (high - low).clamp(min=1) * bins).long().clamp(max=bins - 1)
+
+
+@discretize.mistake("The result is flat. A code keeps its place: (N, D).")
+def flat(codes, bins=20):
+    return reference("discretize")(codes, bins).flatten()
+
+
+@discretize.mistake("These are the counts of the bins, a histogram. Return the bin of each code: (N, D).")
+def histogram(codes, bins=20):
+    return F.one_hot(reference("discretize")(codes, bins), bins).sum(0).T
 
 
 @discretize.variant
@@ -311,6 +449,22 @@ other_bins: `discretize(codes)` → `discretize(codes, 10)`
     You use 10 bins. Say `discretize(codes)`, which uses 20.
 divided_by_the_entropy: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(joint[seen] * (joint[seen] / independent[seen]).log()).sum() / max(1e-12, -torch.xlogy(joint.sum(0), joint.sum(0)).sum())`
     You divide by the entropy of the factor here already. That comes in the next exercise; this matrix is in nats.
+base_ten: `.log())` → `.log10())`
+    Your logarithm is the one to base 10. In nats it is the natural one.
+averaged_over_combinations: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(joint[seen] * (joint[seen] / independent[seen]).log()).mean()`
+    You take the mean over the combinations. Each already has its weight p(a, b): sum.
+averaged_over_factors: `return result` → `return result.mean(1)`
+    You average over the factors. The matrix keeps a column for each.
+divided_by_n_twice: `has_value / len(codes)` → `has_value / len(codes) ** 2`
+    You divide by N twice. The counts divided by N are the shares, and add up to 1.
+absolute_terms: `(joint[seen] / independent[seen]).log()` → `(joint[seen] / independent[seen]).log().abs()`
+    You take the absolute value of each term. Single terms may be negative: leave them, only the sum is not.
+presence_for_counts: `in_bin.T @ has_value / len(codes)` → `(in_bin.T @ has_value > 0).double() / (in_bin.T @ has_value > 0).sum()`
+    Each combination counts once in your table, however often it occurs. With table[a, b] += 1 on lists of indices, repeats are lost: count every row.
+weights_of_independence: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(independent[seen] * (joint[seen] / independent[seen]).log()).sum()`
+    Your weights are p(a) p(b). The average is taken under p(a, b).
+seen_in_the_margins_only: `seen = joint > 0` → `seen = independent > 0`
+    You leave out where p(a) p(b) is 0. What has to be left out is where p(a, b) is 0: 0 · log 0 is NaN.
 """)
 mutual_information_matrix.recurring(sign_reversed, hint="The sign is reversed. Mutual information is never negative.")
 
@@ -406,6 +560,18 @@ gap_to_the_last: `(best[0, f] - best[1, f])` → `(best[0, f] - mutual_informati
 divided_by_the_best: `best[1, f]) / entropy` → `best[1, f]) / best[0, f].clamp(min=1e-12)`
     You divide by the best dimension's information. Divide by the entropy of the factor: what there is to know, not what
     is known.
+sign: `(best[0, f] - best[1, f])` → `(best[1, f] - best[0, f])`
+    The sign is reversed. The best minus the second best is never negative.
+not_averaged: `return float(torch.stack(gaps).mean())` → `return torch.stack(gaps)`
+    This is one gap for each factor. Return their mean.
+largest_gap: `torch.stack(gaps).mean()` → `torch.stack(gaps).max()`
+    You take the largest gap. Take the mean over the factors.
+median_gap: `torch.stack(gaps).mean()` → `torch.stack(gaps).median()`
+    You take the median of the gaps. Take their mean.
+zero_times_log_zero: `-torch.xlogy(shares, shares).sum()` → `-(shares * shares.log()).sum()`
+    A number that never occurs gives 0 · log 0, which is NaN. It contributes 0 to the entropy: leave it out.
+smallest_two: `topk(2, dim=0)` → `topk(2, dim=0, largest=False)`
+    You take the two smallest of each column. The gap is between the two largest.
 """)
 
 
@@ -426,6 +592,43 @@ def along_the_other_axis(codes, factors):
 def ratio_of_means(codes, factors):
     best = reference("mutual_information_matrix")(codes, factors).topk(2, dim=0).values
     return float((best[0] - best[1]).mean() / sum(float(_entropy(column)) for column in factors.T) * factors.shape[1])
+
+
+def _gap(codes, factors, rival):
+    information = reference("mutual_information_matrix")(codes, factors).double()
+    entropies = torch.tensor([float(_entropy(column)) for column in factors.T], dtype=torch.float64)
+    return float(((information.amax(0) - rival(information)) / entropies).mean())
+
+
+@mutual_information_gap.mistake(
+    "The mean that you subtract is over all dimensions, the best among them. The rival is the second best one alone."
+)
+def gap_to_the_mean_of_all(codes, factors):
+    return _gap(codes, factors, lambda information: information.mean(0))
+
+
+@mutual_information_gap.mistake("You subtract all the other dimensions. The rival is the second best one alone.")
+def gap_to_the_sum_of_the_others(codes, factors):
+    return _gap(codes, factors, lambda information: information.sum(0) - information.amax(0))
+
+
+@mutual_information_gap.mistake(
+    "The second best is as good as the best where two dimensions are alike, and your gap leaves such a one out. Mask the one place of the best, not every equal number."
+)
+def ties_left_out(codes, factors):
+    def rival(information):
+        return information.masked_fill(information == information.amax(0), 0.0).amax(0)
+
+    return _gap(codes, factors, rival)
+
+
+@mutual_information_gap.mistake(
+    "You compare the first two dimensions as they stand. Sort each column: its two largest numbers count."
+)
+def unsorted(codes, factors):
+    information = reference("mutual_information_matrix")(codes, factors).double()
+    entropies = torch.tensor([float(_entropy(column)) for column in factors.T], dtype=torch.float64)
+    return float(((information[0] - information[1]) / entropies).mean())
 
 
 @mutual_information_gap.mistake("You subtract the mean of the other dimensions. The rival is the second best one alone.")
@@ -502,6 +705,26 @@ overflow: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `torch.log(lo
 own_component_alone: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)` → `log_q.sum(2).diagonal()`
     Your joint density is that of the sample's own component, q(z | x). Total correlation asks about the aggregate q(z),
     the average over all N components: logsumexp over them, minus log N.
+not_averaged: `return (joint - marginals).mean()` → `return joint - marginals`
+    This is one number for each sample. Take the mean over the samples.
+log_n_added: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)  # (N,)` → `torch.logsumexp(log_q.sum(2), dim=1) + math.log(n)  # (N,)`
+    The log N has the wrong sign in the joint density: an average divides by N, so subtract.
+averaged_marginals: `(torch.logsumexp(log_q, dim=1) - math.log(n)).sum(1)` → `(torch.logsumexp(log_q, dim=1) - math.log(n)).mean(1)`
+    You average the log marginals over the dimensions. The log of their product is a sum.
+both_over_the_samples: `log_prob(\n        z[:, None]\n    )` → `log_prob(\n        z[:, None]\n    ).transpose(0, 1)`
+    The axes of your table have changed places: for each sample, z[:, None], the sum runs over the components.
+mean_of_the_logarithms: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)  # (N,)` → `log_q.sum(2).mean(dim=1)  # (N,)`
+    You average log densities in the joint. The aggregate is an average of densities: logsumexp, minus log N.
+cut_off_at_zero: `return (joint - marginals).mean()` → `return (joint - marginals).mean().relu()`
+    You cut the estimate off at 0. An estimate may fall below what it estimates: leave it, so that errors average out.
+z_detached: `z[:, None]` → `z.detach()[:, None]`
+    No gradient reaches `z`. The loss is to move the samples, through them the encoder: leave them in the graph.
+means_for_samples: `z[:, None]` → `mu[:, None]`
+    You put the means in the place of the samples. The expectation is over z: use `z`.
+log_d: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)  # (N,)` → `torch.logsumexp(log_q.sum(2), dim=1) - math.log(mu.shape[1])  # (N,)`
+    You subtract log D in the joint density. It is an average over the N components: log N.
+with_own_component: `return (joint - marginals).mean()` → `return (log_q.sum(2).diagonal() - joint).mean() + 0 * marginals.sum()`
+    This is log q(z | x) − log q(z), the mutual information of images and codes. Total correlation compares q(z) with its marginals.
 """)
 
 
@@ -564,6 +787,36 @@ tc_for_the_kl: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta 
     − 1 times tc.
 beta_on_both: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + beta * kl).mean() + (beta - 1) * tc`
     β weighs the KL as well as the total correlation. The KL keeps weight 1: its total correlation gets β − 1 on top.
+minus_the_loss: `return (recon` → `return -(recon`
+    The sign is reversed: this is minimised.
+tc_left_out: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + kl).mean()`
+    `tc` is not used: this is the negative ELBO. Add the total correlation β − 1 times.
+beta_plus_one: `(beta - 1) * tc` → `(beta + 1) * tc`
+    You add the total correlation β + 1 times. The KL holds it once already: β − 1.
+tc_divided_by_n: `(beta - 1) * tc` → `(beta - 1) * tc / len(recon)`
+    You divide `tc` by the batch size. It is a mean over the batch already.
+tc_times_n: `(beta - 1) * tc` → `(beta - 1) * tc * len(recon)`
+    You multiply `tc` by the batch size. The loss is in nats per image: `tc` as it is.
+not_averaged: `(recon + kl).mean()` → `(recon + kl)`
+    This is one number for each image. Training minimises one for the batch: take the mean.
+tc_detached: `(beta - 1) * tc` → `(beta - 1) * tc.detach()`
+    No gradient reaches `tc`. Then its weight changes the number, and nothing that the model learns.
+absolute_tc: `(beta - 1) * tc` → `(beta - 1) * tc.abs()`
+    You take the absolute value of `tc`. An estimate may fall below 0: leave its sign, so that errors average out.
+beta_at_least_one: `(beta - 1) * tc` → `max(beta - 1, 0) * tc`
+    You hold β at 1 or above. Below 1 the total correlation is made cheaper: β − 1 is negative then.
+sum_of_the_kl: `(recon + kl).mean()` → `recon.mean() + kl.sum()`
+    You sum the KL over the batch, and average the reconstruction. Average both.
+beta_on_kl_and_tc: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta * (kl.mean() + tc)`
+    β weighs the whole KL, and the total correlation on top. The KL keeps weight 1: its total correlation gets β − 1 on top.
+kl_subtracted: `(recon + kl).mean()` → `(recon - kl).mean()`
+    The KL is subtracted. It is a cost: add it.
+beta_on_the_reconstruction: `(recon + kl).mean() + (beta - 1) * tc` → `(beta * recon + kl).mean() + (beta - 1) * tc`
+    β weighs the reconstruction as well. Its weight is 1.
+tc_subtracted_once: `+ (beta - 1) * tc` → `- tc`
+    You take the total correlation out of the KL, and do not put it back β times. In all that is β − 1 times more.
+beta_on_the_rest: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta * (kl.mean() - tc) + tc`
+    β weighs the other two parts of the KL, and the total correlation has weight 1. It is the other way round.
 """)
 tcvae_loss.recurring(detached)
 

@@ -135,7 +135,7 @@ def _number_hint(found: Fact, known: Fact) -> str:
     if np.allclose(value, -want, rtol=CERTAIN):
         return f"{places}: the sign is the wrong way round."
     if _same_summand(value, want):
-        return f"{places}, always by the same amount. Is a constant term missing, or one too many?"
+        return f"{places}, always by the same amount."
     if factor := _same_factor(value, want):
         by = "by the factor" if value.size == 1 else "always by the same factor,"
         return f"{places}, {by} {factor:.4g}. Is it a constant, or a mean instead of a sum?"

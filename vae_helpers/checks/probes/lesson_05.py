@@ -170,9 +170,9 @@ def elbo(implementation, see: Recorder) -> None:
         for noise in ("eps", "eps = 0")[: 1 + (n == 2)]:
             eps = _normal(see, n, sizes[0], std=float(noise == "eps"))
             _call(see, f"{label}, {noise}", implementation, params, x, eps, inputs=["params", "x", "eps"])
-    # Far logits, where a probability rounds to 0 or 1.
+    # Far logits, where a probability rounds to 0 or 1, and grey images, which neither half may round.
     label, n, *sizes = NETWORKS[0]
-    params, x = _parameters(see, *sizes), (see.uniform(n, 1, 28, 28) > 0.7).float().numpy()
+    params, x = _parameters(see, *sizes), see.uniform(n, 1, 28, 28).numpy()
     params["decoder.conv2.weight"] *= 20
     eps = _normal(see, n, sizes[0])
-    _call(see, f"{label}, logits up to about ±200", implementation, params, x, eps, inputs=["params", "x", "eps"])
+    _call(see, f"{label}, grey, logits up to about ±200", implementation, params, x, eps, inputs=["params", "x", "eps"])

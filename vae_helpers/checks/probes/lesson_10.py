@@ -27,7 +27,7 @@ def beta_vae_loss(implementation, see: Recorder) -> None:
         ("one image, beta = 10", 1, 10.0),
     ):
         see.call(label, implementation, see.uniform(n, low=60, high=120), see.uniform(n, low=2, high=30), beta, **names)
-    small = see.uniform(4, low=60, high=120), see.uniform(4, low=0, high=1)
+    small = see.uniform(4, low=60, high=120), torch.tensor([0.02, 0.1, 0.4, 0.8]) * see.uniform(4, low=0.9, high=1.1)
     see.call("4 images, KLs below 1", implementation, *small, 2.0, **names)
 
 
@@ -66,7 +66,11 @@ def rate_distortion(implementation, see: Recorder) -> None:
 
     call("5 images, 3 latent dimensions", _filled(see, 3), 5)
     call("4 images, 4 latent dimensions", _filled(see, 4), 4)
-    call("one image", _filled(see, 3), 1)
+    # Variances far from 1, on both sides.
+    wide = _filled(see, 3)
+    with torch.no_grad():
+        wide.encoder[1].bias[3:] += torch.tensor([-7.0, 0.0, 3.0])
+    call("one image", wide, 1)
     call("6 images, one latent dimension", _filled(see, 1), 6)
     sure = _filled(see, 2)
     with torch.no_grad():
@@ -106,7 +110,7 @@ def discretize(implementation, see: Recorder) -> None:
             told = f"the result is a {kind}; an int64 tensor is asked for. .long() makes one of a tensor."
             see.note(label, "the kind of the result", kind, told=told)
 
-    scales = torch.tensor([1.0, 30.0, 0.001])
+    scales = torch.tensor([1.0, 30.0, 0.0001])
     call("40 codes, 3 dimensions of different scale", see.normal(40, 3) * scales + see.normal(3, std=10) * scales)
     call("7 codes, 7 dimensions, bins=4", see.normal(7, 7), bins=4)
     call("30 codes, one dimension, bins=3", see.normal(30, 1), bins=3)
@@ -199,6 +203,7 @@ def tcvae_loss(implementation, see: Recorder) -> None:
         ("5 images, beta = 6", 5, 6.0),
         ("4 images, beta = 1", 4, 1.0),
         ("4 images, beta = 0.5", 4, 0.5),
+        ("4 images, beta = 0", 4, 0.0),
         ("one image, beta = 3", 1, 3.0),
     ):
         recon, kl = see.uniform(n, low=60, high=120), see.uniform(n, low=5, high=30)
