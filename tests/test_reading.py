@@ -9,8 +9,9 @@ import pytest
 from autograde.grading import expendable_process
 from autograde.grading.expendable_process import bounded
 from autograde.grading.handin_files import DEEPEST_ARCHIVE, MOST_FILES, read_folder
+from vae_helpers.submissions.released import released
 from vae_helpers.submissions.syntax import is_answer, says_the_same
-from vae_helpers.submissions.which_notebook import Missing, Unreadable
+from vae_helpers.submissions.which_notebook import Missing, Unreadable, choose_notebook
 
 STUB = 'def f(x):\n    """Double it."""\n    # YOUR CODE HERE\n    raise NotImplementedError("not written yet")\n'
 
@@ -49,6 +50,16 @@ def test_what_is_read_comes_through_the_boundary_and_so_does_what_is_missing(tmp
     assert bounded(read_folder, tmp_path).files == {"notes.txt": b"spam"}
     with pytest.raises(Missing, match="no such folder"):
         bounded(read_folder, tmp_path / "nowhere")
+
+
+def test_a_folder_of_checkpoints_alone_is_not_called_empty(tmp_path):
+    checkpoints = tmp_path / ".ipynb_checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "00_start_here-checkpoint.ipynb").write_text("{}")
+    with pytest.raises(Unreadable, match="there is only .ipynb_checkpoints, .* hand in the notebook itself"):
+        choose_notebook(read_folder(tmp_path), released("00_start_here"))
+    (tmp_path / "notes.txt").write_text("spam")
+    assert read_folder(tmp_path).remarks == []
 
 
 def test_several_archives_hold_no_more_files_than_one(tmp_path):

@@ -16,6 +16,7 @@ MOST_FILES = 200
 MOST_NAMES = 20_000  # files and folders that are looked at
 DEEPEST_ARCHIVE = 3  # an archive in an archive in an archive
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")  # by which nbgrader's exchange finds when, and whose
+CHECKPOINTS = ".ipynb_checkpoints"
 # A file system that is gone, a machine that has no more to give: no submission's doing.
 MACHINES_OWN = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENFILE, errno.ENOSPC)
 
@@ -40,6 +41,10 @@ def read_folder(folder: Path) -> Handin:
             taken.add(name, data, remark)
     if len(found) > MOST_FILES:
         taken.remarks.append(f"{len(found)} files were handed in; the {MOST_FILES} smallest, notebooks first, were read.")
+    if taken.checkpoints and not found:
+        taken.remarks.append(
+            f"there is only {CHECKPOINTS}, where Jupyter keeps earlier versions: hand in the notebook itself."
+        )
     return Handin(taken.files, taken.remarks[:20])
 
 
@@ -52,6 +57,7 @@ def _walk(folder: Path, taken: "_Taken") -> Iterator[tuple[int, Path]]:
 
     try:
         for base, folders, names in os.walk(folder, onerror=left_out):
+            taken.checkpoints |= CHECKPOINTS in folders
             folders[:] = [f for f in folders if not f.startswith((".", "__pycache__", "__MACOSX"))]
             seen += len(folders) + len(names)
             if seen > MOST_NAMES:
@@ -75,6 +81,7 @@ class _Taken:
         self.files: dict[str, bytes] = {}
         self.remarks: list[str] = []
         self.room = LARGEST_FILES
+        self.checkpoints = False
 
     def room_for(self, name: str) -> int:
         return min(self.room, LARGEST_NOTEBOOK) if is_notebook(name) else self.room
