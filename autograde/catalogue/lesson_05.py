@@ -777,6 +777,9 @@ kl_alone: `return bernoulli_log_likelihood(x, decode(params, z)) - gaussian_kl(m
     The log-likelihood is missing: this is minus the KL alone.
 kl_summed_over_the_batch: `- gaussian_kl(mu, logvar)` → `- gaussian_kl(mu, logvar).sum()`
     Every image is charged the KLs of all images. Each has its own: (N,) minus (N,).
+rounded_images: `mu, logvar = encode(params, x)` → `x = np.round(x)
+    mu, logvar = encode(params, x)`
+    You round the images. A pixel may be grey: encode it, and compare it with its logit, as it is.
 rounded_for_the_likelihood: `bernoulli_log_likelihood(x,` → `bernoulli_log_likelihood(np.round(x),`
     You round the images before you compare them with the logits. A pixel may be grey.
 rounded_for_the_encoder: `encode(params, x)` → `encode(params, np.round(x))`

@@ -112,7 +112,7 @@ sum_of_both: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `recon.su
 capacity_added: `kl.mean() - capacity` → `kl.mean() + capacity`
     You add the capacity to the mean KL. The distance between the two is their difference.
 gamma_inside: `gamma * (kl.mean() - capacity).abs()` → `(gamma * kl.mean() - capacity).abs()`
-    γ stands inside the bars, and multiplies the KL alone. It multiplies the whole distance from the capacity.
+    γ multiplies the mean KL alone. It multiplies the whole distance from the capacity, |mean KL − C|.
 rewarded: `recon.mean() + gamma` → `recon.mean() - gamma`
     The distance from the capacity is rewarded. It is a cost: add it.
 no_reconstruction: `recon.mean() + gamma` → `gamma`
@@ -464,7 +464,7 @@ presence_for_counts: `in_bin.T @ has_value / len(codes)` → `(in_bin.T @ has_va
 weights_of_independence: `(joint[seen] * (joint[seen] / independent[seen]).log()).sum()` → `(independent[seen] * (joint[seen] / independent[seen]).log()).sum()`
     Your weights are p(a) p(b). The average is taken under p(a, b).
 seen_in_the_margins_only: `seen = joint > 0` → `seen = independent > 0`
-    You leave out where p(a) p(b) is 0. What has to be left out is where p(a, b) is 0: 0 · log 0 is NaN.
+    A combination that never occurs gives 0 · log 0, which is NaN. Leave out where p(a, b) is 0: p(a) p(b) need not be 0 there.
 """)
 mutual_information_matrix.recurring(sign_reversed, hint="The sign is reversed. Mutual information is never negative.")
 
