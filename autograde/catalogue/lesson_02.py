@@ -76,13 +76,6 @@ def _steps(x, m, v, s2, **wrong):
 
 
 @derivation_1d.mistake(
-    "Step 1 lacks the variance: you squared the mean of x − z. z is still random, so E[(x − z)²] is the square of the mean plus the variance."
-)
-def step_1_without_variance(x, m, v, s2):
-    return _steps(x, m, v, s2, mean_square=(x - m) ** 2, log_likelihood=_log_likelihood((x - m) ** 2, s2))
-
-
-@derivation_1d.mistake(
     "In steps 1 and 3 the variance is missing: the mean of a square is the square of the mean plus the variance v, for x − z and for z alike."
 )
 def variance_missing_everywhere(x, m, v, s2):
@@ -90,14 +83,6 @@ def variance_missing_everywhere(x, m, v, s2):
     return _steps(
         x, m, v, s2, mean_square=(x - m) ** 2, log_likelihood=_log_likelihood((x - m) ** 2, s2), log_prior=log_prior
     )
-
-
-@derivation_1d.mistake(
-    "In step 1 you subtract the variance. A variance is never negative: Var[x − z] = Var[z] = v, and it is added."
-)
-def step_1_variance_subtracted(x, m, v, s2):
-    wrong = (x - m) ** 2 - v
-    return _steps(x, m, v, s2, mean_square=wrong, log_likelihood=_log_likelihood(wrong, s2))
 
 
 @derivation_1d.mistake(
@@ -244,6 +229,106 @@ def step_2_two_pi_missing(x, m, v, s2):
 )
 def step_2_noise_missing_in_the_constant(x, m, v, s2):
     return _steps(x, m, v, s2, log_likelihood=-sp.log(2 * sp.pi) / 2 - ((x - m) ** 2 + v) / (2 * s2))
+
+
+# Step 1 gone wrong alone or carried on into step 2: name, what it gives, hint.
+_STEP_1 = (
+    (
+        "step_1_without_variance",
+        lambda x, m, v, s2: (x - m) ** 2,
+        "Step 1 lacks the variance: you squared the mean of x − z. z is still random, so E[(x − z)²] is the square of the mean plus the variance.",
+    ),
+    (
+        "step_1_variance_subtracted",
+        lambda x, m, v, s2: (x - m) ** 2 - v,
+        "In step 1 you subtract the variance. A variance is never negative: Var[x − z] = Var[z] = v, and it is added.",
+    ),
+    (
+        "step_1_variance_squared",
+        lambda x, m, v, s2: (x - m) ** 2 + v**2,
+        "In step 1 v is squared. v is the variance already: it is added as it is.",
+    ),
+    (
+        "step_1_root_of_v",
+        lambda x, m, v, s2: (x - m) ** 2 + sp.sqrt(v),
+        "In step 1 you add √v, the standard deviation. What is added is the variance v.",
+    ),
+    (
+        "step_1_variance_of_the_noise",
+        lambda x, m, v, s2: (x - m) ** 2 + s2,
+        "In step 1 you add s2, the variance of the noise. Here z is random, and its variance is v.",
+    ),
+    (
+        "step_1_both_variances",
+        lambda x, m, v, s2: (x - m) ** 2 + v + s2,
+        "In step 1 you add s2 as well. The image x is given: only z is random, with the variance v.",
+    ),
+    (
+        "step_1_variance_of_the_prior",
+        lambda x, m, v, s2: (x - m) ** 2 + 1,
+        "In step 1 you add 1, the variance of the prior. z comes from q, and its variance is v.",
+    ),
+    (
+        "step_1_cross_term_lost",
+        lambda x, m, v, s2: x**2 + m**2 + v,
+        "In step 1 the term −2·x·m is lost: (x − z)² has −2·x·z in it, and the mean of z is m.",
+    ),
+)
+
+
+def _add_slips_of_step_1():
+    def slip(square, carried):
+        def answer(*symbols):
+            wrong = {"mean_square": square(*symbols)}
+            if carried:
+                wrong["log_likelihood"] = _log_likelihood(wrong["mean_square"], symbols[-1])
+            return _steps(*symbols, **wrong)
+
+        return answer
+
+    for name, square, hint in _STEP_1:
+        for suffix, carried in (("", True), ("_alone", False)):
+            if name + suffix not in derivation_1d.mistakes:
+                answer = slip(square, carried)
+                answer.__name__ = name + suffix
+                derivation_1d.mistake(hint)(answer)
+
+
+_add_slips_of_step_1()
+
+
+@derivation_1d.mistake(
+    "In step 2 the normalising constant has the wrong sign: the density is divided by √(2π·s2), so its logarithm has −½·log(2π·s2)."
+)
+def step_2_constant_added(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=sp.log(2 * sp.pi * s2) / 2 - ((x - m) ** 2 + v) / (2 * s2))
+
+
+@derivation_1d.mistake("In step 2 the variance of the Gaussian is v. p(x|z) has the variance s2; v is that of q.")
+def step_2_variance_of_q(x, m, v, s2):
+    return _steps(x, m, v, s2, log_likelihood=_log_likelihood((x - m) ** 2 + v, v))
+
+
+@derivation_1d.mistake("In step 3 the prior has the variance s2. It is N(0, 1); s2 is the variance of the noise in x.")
+def step_3_variance_of_the_noise(x, m, v, s2):
+    return _steps(x, m, v, s2, log_prior=_log_likelihood(m**2 + v, s2))
+
+
+@derivation_1d.mistake("In step 3 the prior has the variance v. It is N(0, 1); v is the variance of q.")
+def step_3_variance_of_q(x, m, v, s2):
+    return _steps(x, m, v, s2, log_prior=_log_likelihood(m**2 + v, v))
+
+
+@derivation_1d.mistake(
+    "In step 4 you have log v where ½·log v belongs: v is the variance, and the constant of q is 1/√(2πv)."
+)
+def step_4_log_of_v_not_halved(x, m, v, s2):
+    return _steps(x, m, v, s2, entropy=sp.log(2 * sp.pi) / 2 + sp.log(v) + HALF)
+
+
+@derivation_1d.mistake("In step 4 you add v/2. The average of (z − m)²/(2v) is v/(2v) = ½, whatever q is.")
+def step_4_half_of_v(x, m, v, s2):
+    return _steps(x, m, v, s2, entropy=sp.log(2 * sp.pi * v) / 2 + v / 2)
 
 
 def _checked_as_one_goes(implementation, done):
@@ -440,6 +525,23 @@ def elbo_in_bits(x, m, v, s2):
     return _elbo(x, m, v, s2) / sp.log(2)
 
 
+@elbo_1d.mistake(
+    "The constants that don't depend on q are missing. All of them count: without them the sum is no bound on log p(x)."
+)
+def all_constants_missing(x, m, v, s2):
+    return -((x - m) ** 2 + v) / (2 * s2) - (m**2 + v) / 2 + sp.log(v) / 2
+
+
+@elbo_1d.mistake("The ½ before log v is lost: H(q) = ½·log(2πv) + ½.")
+def log_of_v_without_half(x, m, v, s2):
+    return _elbo(x, m, v, s2) + sp.log(v) / 2
+
+
+@elbo_1d.mistake("The entropy counts twice: the KL to the prior has it in it already, as minus H(q).")
+def entropy_twice(x, m, v, s2):
+    return _elbo(x, m, v, s2) + sp.log(2 * sp.pi * v) / 2 + HALF
+
+
 @elbo_1d.variant
 def average_of_the_log_weight(x, m, v, s2):
     z = sp.Symbol("z", real=True)
@@ -543,6 +645,28 @@ def twice_the_variance(x, s2):
     return x / (1 + s2), 2 * s2 / (1 + s2)
 
 
+@best_q_1d.mistake("The mean has the wrong sign: the reconstruction pulls m towards x.")
+def mean_negative(x, s2):
+    return -x / (1 + s2), s2 / (1 + s2)
+
+
+@best_q_1d.mistake(
+    "The mean is right. The variance is 1/(1 + s2), and that is the weight of x in the mean: check the slope in v."
+)
+def weight_as_variance(x, s2):
+    return x / (1 + s2), 1 / (1 + s2)
+
+
+@best_q_1d.mistake("The log prior has the wrong sign in both slopes: it pulls m towards 0, and makes q narrower.")
+def prior_pushes_away(x, s2):
+    return x / (1 - s2), s2 / (1 - s2)
+
+
+@best_q_1d.mistake("The second one is log v. Asked for is the variance itself.")
+def log_variance(x, s2):
+    return x / (1 + s2), sp.log(s2 / (1 + s2))
+
+
 @best_q_1d.variant
 def by_precisions(x, s2):
     total = 1 + 1 / s2
@@ -620,6 +744,22 @@ spread_not_divided: `(residual.pow(2).sum(dim=1) + spread) / variance` → `resi
     Only the squared distance is divided by σ². The spread of z is part of the same average, so it is divided, too.
 square_of_the_sum: `model.weight.pow(2).sum(dim=0)` → `model.weight.sum(dim=0).pow(2)`
     You square the sums of W's columns. The squared length of a column is the sum of its squares: square first, then sum.
+spread_subtracted: `.sum(dim=1) + spread` → `.sum(dim=1) - spread`
+    The spread of z has the wrong sign. That z varies makes the squared error larger: it is added to the squared distance.
+bias_added: `x - model.bias - mu` → `x + model.bias - mu`
+    The bias b has the wrong sign: what is squared is x minus the mean Wz + b.
+bias_twice: `x - model.bias - mu` → `x - 2 * model.bias - mu`
+    The bias b is subtracted twice: the mean of x given z is Wz + b, with b once.
+lengths_of_columns: `model.weight.pow(2).sum(dim=0)` → `model.weight.pow(2).sum(dim=0).sqrt()`
+    The variances are weighted with the lengths of W's columns. It is the squared lengths.
+weight_not_squared: `model.weight.pow(2).sum(dim=0)` → `model.weight.sum(dim=0)`
+    The variances are weighted with W itself. Var[W_pd·z_d] has W_pd squared.
+distance_not_squared: `residual.pow(2).sum(dim=1)` → `residual.pow(2).sum(dim=1).sqrt()`
+    The distance between x and its mean is not squared: a Gaussian's exponent has the squared distance.
+spread_twice: `+ spread)` → `+ 2 * spread)`
+    The spread of z counts twice: the ½ of the Gaussian's exponent stands before the squared distance and the spread alike.
+spread_of_all_rows: `+ spread)` → `+ spread.sum())`
+    The spread is summed over the rows. Each image has its own.
 """)
 expected_log_likelihood.recurring(detached)
 
@@ -840,6 +980,28 @@ density_of_the_noise: `Normal(mu, std).log_prob(z)` → `Normal(0.0, 1.0).log_pr
     1) − log σ, in each dimension.
 prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(eps)`
     You evaluate the prior at eps. p(z) is taken at the sample itself: z = mu + σ·eps.
+minus_the_estimate: `return (log_likelihood + log_prior - log_q)` → `return -(log_likelihood + log_prior - log_q)`
+    This is minus the estimate, a loss. The ELBO itself is asked for.
+first_sample_alone: `.mean(dim=0)` → `[0]`
+    You use the first of the K samples. The estimate is the mean over all of them.
+samples_averaged_first: `mu + std * eps` → `(mu + std * eps).mean(dim=0, keepdim=True)`
+    You average the samples, and take the log weight of their mean. Average the K log weights.
+noise_subtracted: `mu + std * eps` → `mu - std * eps`
+    You subtract the noise. It is as likely, but it is another sample than the eps that you are given stands for:
+    z = mu + σ·eps.
+prior_at_the_mean: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_prob(mu + 0 * z)`
+    The prior is taken at mu. It belongs to the samples z, like the other two terms.
+log_q_at_the_mean: `Normal(mu, std).log_prob(z)` → `Normal(mu, std).log_prob(mu + 0 * z)`
+    log q is taken at mu, where q is highest. It belongs to the samples z, like the other two terms.
+samples_with_logvar: `mu + std * eps` → `mu + logvar * eps`
+    The samples are spread with logvar itself. The standard deviation is exp(½·logvar).
+prior_averaged: `Normal(0.0, 1.0).log_prob(z).sum(dim=2)` → `Normal(0.0, 1.0).log_prob(z).mean(dim=2)`
+    You average log p(z) over the latent dimensions. Log densities of independent dimensions add up: sum over D.
+prior_and_log_q_averaged: `log_prior = Normal(0.0, 1.0).log_prob(z).sum(dim=2)\n    log_q = Normal(mu, std).log_prob(z).sum(dim=2)` → `log_prior = Normal(0.0, 1.0).log_prob(z).mean(dim=2)\n    log_q = Normal(mu, std).log_prob(z).mean(dim=2)`
+    You average log p(z) and log q(z) over the latent dimensions. Log densities of independent dimensions add up: sum
+    over D.
+median: `.mean(dim=0)` → `.median(dim=0).values`
+    You take the median over the samples. The estimate of an expectation is their mean.
 """)
 
 
@@ -1228,6 +1390,24 @@ started_narrow: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=Tr
 rate_of_ones_own: `lr=lr` → `lr=0.1`
     The argument lr has no effect: you climb at a rate of your own.
 """)
+
+
+@fit_posterior.mistake(
+    "You move once less than `steps` says: the last row of elbo_history is there, and its update is missing."
+)
+def one_update_less(model, x, steps, lr):
+    mu, logvar, history = reference("fit_posterior")(model, x, steps, lr)
+    if steps == 1:
+        return torch.zeros_like(mu), torch.zeros_like(logvar), history
+    return *reference("fit_posterior")(model, x, steps - 1, lr)[:2], history
+
+
+@fit_posterior.mistake(
+    "elbo_history is shifted: the ELBO of the prior stands in its first two rows. Row t is the ELBO before update t."
+)
+def history_shifted(model, x, steps, lr):
+    mu, logvar, history = reference("fit_posterior")(model, x, steps, lr)
+    return mu, logvar, torch.cat([history[:1], history[:-1]])
 
 
 @fit_posterior.mistake(

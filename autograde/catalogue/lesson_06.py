@@ -21,6 +21,20 @@ weights_are_no_leaves: `(std * torch.randn(shape, generator=generator)).requires
 heads_not_small: `latent_dim, small),\n        "encoder.logvar": ((latent_dim, 256), latent_dim, small)` → `latent_dim, math.sqrt(2 / 256)),\n        "encoder.logvar": ((latent_dim, 256), latent_dim, math.sqrt(2 / 256))`
     The two heads are as large as the layers before a ReLU. The table starts them small, at 0.01: no ReLU follows, and
     every q begins near the prior.
+variance_for_std_where_large: `(std * torch.randn` → `((std if std == small else std**2) * torch.randn`
+    You multiply by 2/n, which is the variance. The standard deviation is its root.
+one_over_n: `(std * torch.randn` → `((std if std == small else std**2 / 2) * torch.randn`
+    You multiply by 1/n. The standard deviation is √(2/n).
+logits_not_small: `"decoder.conv2": ((32, 1, 3, 3), 1, small)` → `"decoder.conv2": ((32, 1, 3, 3), 1, math.sqrt(2 / 72))`
+    `decoder.conv2` is as large as the layers before a ReLU. None follows it: it starts small, at 0.01, so that the
+    logits are near 0.
+small_ones_by_variance: `small = 0.01` → `small = 0.1`
+    The three that start small have the standard deviation 0.1. It is 0.01 (which is not the variance).
+outputs_for_inputs: `math.sqrt(2 / latent_dim)` → `math.sqrt(2 / 256)`
+    For `decoder.hidden` you took n = 256, the number of its outputs. n counts its inputs: D.
+shapes_of_ordinary_convolutions: `"decoder.conv1": ((64, 32, 3, 3), 32, math.sqrt(2 / 144)),\n        "decoder.conv2": ((32, 1, 3, 3), 1, small),` → `"decoder.conv1": ((32, 64, 3, 3), 32, math.sqrt(2 / 144)),\n        "decoder.conv2": ((1, 32, 3, 3), 1, small),`
+    The weights of the transposed convolutions have the outputs first. There the inputs come first: (64, 32, 3, 3)
+    and (32, 1, 3, 3).
 """)
 init_parameters.edited(
     "no_gradients_asked_for",
@@ -130,6 +144,31 @@ no_relu_before_heads: `F.relu(F.linear(h.flatten(1), *hidden))` → `F.linear(h.
     The ReLU after `encoder.hidden` is missing.
 relu_on_the_heads: `return mu, logvar` → `return F.relu(mu), F.relu(logvar)`
     There is a ReLU on the heads. `mu` and `logvar` may be negative; without that no variance goes below 1.
+no_bias_in_conv1: `F.conv2d(x, *conv1,` → `F.conv2d(x, conv1[0],`
+    The bias of `encoder.conv1` is not used: `F.conv2d` takes it as its third argument.
+no_bias_in_conv2: `F.conv2d(h, *conv2,` → `F.conv2d(h, conv2[0],`
+    The bias of `encoder.conv2` is not used: `F.conv2d` takes it as its third argument.
+no_bias_in_mu: `, params["encoder.mu.bias"])` → `)`
+    The bias of `encoder.mu` is not used: `F.linear` takes it as its third argument.
+no_bias_in_logvar: `, params["encoder.logvar.bias"])` → `)`
+    The bias of `encoder.logvar` is not used: `F.linear` takes it as its third argument.
+bias_of_the_other_head: `params["encoder.logvar.weight"], params["encoder.logvar.bias"]` → `params["encoder.logvar.weight"], params["encoder.mu.bias"]`
+    `logvar` is made with the bias of `encoder.mu`. Each head has its own.
+relu_on_logvar: `return mu, logvar` → `return mu, F.relu(logvar)`
+    There is a ReLU on `logvar`, so that no variance goes below 1. The heads have none.
+relu_on_mu: `return mu, logvar` → `return F.relu(mu), logvar`
+    There is a ReLU on `mu`, which then is never negative. The heads have none.
+returns_std: `return mu, logvar` → `return mu, (0.5 * logvar).exp()`
+    The second result is a standard deviation. Return logvar, the head's output as it is.
+tanh_on_mu: `return mu, logvar` → `return mu.tanh(), logvar`
+    There is a tanh on `mu`, which keeps it between −1 and 1. The heads have no activation.
+features_detached: `h.flatten(1)` → `h.flatten(1).detach()`
+    The result of the convolutions is detached, so that no gradient reaches them.
+no_relu_at_all: `h = F.relu(F.conv2d(x, *conv1, stride=2, padding=1))\n    h = F.relu(F.conv2d(h, *conv2, stride=2, padding=1))\n    h = F.relu(F.linear(h.flatten(1), *hidden))` → `h = F.conv2d(x, *conv1, stride=2, padding=1)\n    h = F.conv2d(h, *conv2, stride=2, padding=1)\n    h = F.linear(h.flatten(1), *hidden)`
+    There is no ReLU anywhere. The table has one after `encoder.conv1`, `encoder.conv2` and `encoder.hidden`.
+rows_and_columns_swapped: `h.flatten(1)` → `h.transpose(2, 3).flatten(1)`
+    The 3136 numbers are in another order than the weights expect: rows and columns are swapped. Flatten (N, 64, 7,
+    7) as it is.
 """)
 encode.edited(
     "no_bias_in_convolutions",
@@ -164,6 +203,18 @@ input_rescaled: `F.conv2d(x,` → `F.conv2d(2 * x - 1,`
 def no_bias_anywhere(params, x):
     without = {name: 0 * value if name.endswith("bias") else value for name, value in params.items()}
     return reference("torch_encode")(without, x)
+
+
+@encode.mistake(
+    "You shrink by max pooling after convolutions of stride 1. The table's convolutions have stride 2, and nothing is pooled."
+)
+def max_pooling(params, x):
+    h = x
+    for layer in ("encoder.conv1", "encoder.conv2"):
+        weight, bias = params[f"{layer}.weight"], params[f"{layer}.bias"]
+        h = F.max_pool2d(F.relu(F.conv2d(h, weight, bias, padding=1)), 2)
+    h = F.relu(F.linear(h.flatten(1), params["encoder.hidden.weight"], params["encoder.hidden.bias"]))
+    return tuple(F.linear(h, params[f"encoder.{head}.weight"], params[f"encoder.{head}.bias"]) for head in ("mu", "logvar"))
 
 
 @encode.variant
@@ -212,6 +263,22 @@ sigmoid_at_the_end: `return F.conv_transpose2d(h, *conv2, **twice)` → `return 
     These are probabilities. Return logits: the last layer has no sigmoid; the loss and the plots apply it.
 relu_at_the_end: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.relu(F.conv_transpose2d(h, *conv2, **twice))`
     A ReLU after the last layer makes every logit at least 0, so no pixel can have less than probability ½.
+no_bias_in_conv1: `F.conv_transpose2d(h, *conv1,` → `F.conv_transpose2d(h, conv1[0],`
+    The bias of `decoder.conv1` is not used: it is the third argument, and nobody complains where it is missing.
+no_bias_in_conv2: `F.conv_transpose2d(h, *conv2,` → `F.conv_transpose2d(h, conv2[0],`
+    The bias of `decoder.conv2` is not used: it is the third argument, and nobody complains where it is missing.
+no_bias_in_hidden: `, params["decoder.hidden.bias"])` → `)`
+    The bias of `decoder.hidden` is not used: `F.linear` takes it as its third argument.
+no_bias_in_grid: `, params["decoder.grid.bias"])` → `)`
+    The bias of `decoder.grid` is not used: `F.linear` takes it as its third argument.
+no_output_padding_in_the_first: `F.conv_transpose2d(h, *conv1, **twice)` → `F.conv_transpose2d(h, *conv1, stride=2, padding=1)`
+    The first transposed convolution makes 13 × 13. With output_padding=1 it doubles the sides: 14.
+no_output_padding_in_the_second: `F.conv_transpose2d(h, *conv2, **twice)` → `F.conv_transpose2d(h, *conv2, stride=2, padding=1)`
+    The second transposed convolution makes 27 × 27. With output_padding=1 it doubles the sides: 28.
+rows_and_columns_swapped: `h.view(-1, 64, 7, 7)` → `h.view(-1, 64, 7, 7).transpose(2, 3)`
+    Rows and columns are swapped. `h.view(-1, 64, 7, 7)` is the image as it is.
+flattened: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.conv_transpose2d(h, *conv2, **twice).flatten(1)`
+    You flatten the images. The logits are (N, 1, 28, 28), as the images are.
 """)
 decode.edited(
     "no_bias_in_convolutions",
@@ -339,6 +406,30 @@ log_with_a_constant: `F.binary_cross_entropy_with_logits(logits, x, reduction="n
     function that takes logits.
 logvar_as_log_std: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, 2 * logvar)`
     In the KL you read logvar as log σ. It is log σ²: the variance is exp(logvar).
+half_the_squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `0.5 * (torch.sigmoid(logits) - x) ** 2`
+    This is half the squared error, the Gaussian's term. The pixels are coins: it is the binary cross-entropy.
+kl_alone: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `gaussian_kl(mu, logvar).mean()`
+    The reconstruction term is missing: with the KL alone the code learns to say nothing.
+kl_of_the_sample: `gaussian_kl(mu, logvar)` → `(Normal(mu, (0.5 * logvar).exp()).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1)`
+    You estimate the KL from the sample z. The formula has the KL itself, `gaussian_kl`, which is less noisy.
+logits_clamped: `binary_cross_entropy_with_logits(logits, x` → `binary_cross_entropy_with_logits(logits.clamp(-20, 20), x`
+    You clamp the logits, which caps what a wrong pixel costs, and stops its gradient. The function takes any logit
+    as it is.
+std_detached: `(0.5 * logvar).exp() * eps` → `(0.5 * logvar).exp().detach() * eps`
+    σ is detached, so that the reconstruction term can't teach the encoder how wide q should be.
+kl_detached: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar).detach()`
+    The KL is detached: it counts in the value, and teaches the encoder nothing.
+ink_only: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `-x * F.logsigmoid(logits)`
+    You count the pixels of ink only. An empty pixel has a cost, too: (1 − x) · log(1 − x̂).
+kl_arguments_swapped: `gaussian_kl(mu, logvar)` → `gaussian_kl(logvar, mu)`
+    The arguments of gaussian_kl have changed places: first `mu`, then `logvar`.
+divided_by_the_batch_twice: `.sum(dim=(1, 2, 3))  # (N,)` → `.sum(dim=(1, 2, 3)) / len(x)`
+    You divide the reconstruction term by N twice: once here, and once in the batch mean.
+averaged_over_everything: `return (reconstruction + gaussian_kl(mu, logvar)).mean()` → `return (reconstruction / 784 + gaussian_kl(mu, logvar) / mu.shape[1]).mean()`
+    You average over pixels and over latent dimensions. Both are sums; only the batch is averaged.
+logvar_clamped: `(0.5 * logvar).exp()` → `(0.5 * logvar.clamp(-10, 2)).exp()`
+    You clamp logvar in the sample, but the q of the KL is another one then. z = mu + exp(½ · logvar) · eps, with
+    logvar as it is.
 """)
 
 
@@ -439,6 +530,30 @@ weight_decay_by_mistake: `p -= lr * m_hat` → `p -= lr * p + lr * m_hat`
     You also subtract the parameter itself. Adam's step is lr · m̂ / (√v̂ + ε), and nothing else.
 root_of_m: `(v_hat.sqrt() + eps)` → `(v_hat + eps).sqrt().sqrt()`
     You take the root twice. The step divides by √v̂ + ε.
+both_sums: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2` → `m = beta1 * m + g\n            v = beta2 * v + g**2`
+    m and v lack the factors 1 − β₁ and 1 − β₂ in front of the gradient, so they are sums and not averages.
+sum_of_squares: `v = beta2 * v + (1 - beta2) * g**2` → `v = beta2 * v + g**2`
+    v lacks the factor 1 − β₂ in front of g², so it is a sum and not an average.
+factor_squared: `(1 - beta2) * g**2` → `((1 - beta2) * g) ** 2`
+    You square the factor 1 − β₂ as well. Only the gradient is squared.
+hats_multiplied: `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat = m * (1 - beta1**t)\n            v_hat = v * (1 - beta2**t)`
+    You multiply by 1 − βᵗ. The averages are too small at first: divide.
+t_times_beta: `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat = m / (1 - beta1 * t)\n            v_hat = v / (1 - beta2 * t)`
+    You multiply β by t. It is β to the power of t.
+correction_of_v_not_rooted: `(v_hat.sqrt() + eps)` → `(v.sqrt() / (1 - beta2**t) + eps)`
+    You divide the root of v by 1 − β₂ᵗ. Correct v first, and take the root after that.
+momentum_alone: `m_hat / (v_hat.sqrt() + eps)` → `m_hat`
+    You step along m̂ alone. Adam divides it by √v̂ + ε.
+gradient_over_the_root: `lr * m_hat / (v_hat.sqrt() + eps)` → `lr * g / (v.sqrt() + eps)`
+    This is RMSprop without any correction: the gradient over the root of v. Adam has m̂ over √v̂ + ε.
+no_correction_and_eps_inside: `m_hat / (v_hat.sqrt() + eps)` → `m / (v + eps).sqrt()`
+    The bias correction is missing, and ε stands inside the square root. It is m̂ / (√v̂ + ε).
+averages_begin_with_the_gradient: `(torch.zeros_like(p), torch.zeros_like(p))` → `(g.clone(), g**2)`
+    Your averages begin with the first gradient. They begin with 0; the bias correction makes up for that.
+one_size_for_the_tensor: `* g**2` → `* (g**2).mean()`
+    You average the squares over the whole tensor. Every number has its own v.
+gradient_scaled_in_place: `m = beta1 * m + (1 - beta1) * g` → `m = beta1 * m + g.mul_(1 - beta1)`
+    You scale the gradient in place, so that v, and the caller, get the scaled one. Leave `grads` as it is.
 """)
 
 _memory: dict = {}
@@ -465,6 +580,21 @@ def gradient_descent(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8
 @adam_step.mistake("This is RMSprop: the gradient over the root of v. Adam has an average of the gradient itself on top, m.")
 def no_momentum(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
     reference("adam_step")(params, grads, state, lr, (0.0, betas[1]), eps)
+
+
+@adam_step.mistake("The counter goes up once for each tensor. t counts the calls: raise it once, before the loop.")
+def counted_once_a_tensor_from_one(params, grads, state, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+
+    with torch.no_grad():
+        for name, p in params.items():
+            state["t"] = t = state.get("t", 0) + 1
+            g = grads[name]
+            m, v = state.get(name, (torch.zeros_like(p), torch.zeros_like(p)))
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * g**2
+            state[name] = m, v
+            p -= lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps)
 
 
 @adam_step.variant
@@ -551,6 +681,14 @@ gradient_descent: `adam_step(params, grads, state)` → `[p.data.sub_(1e-3 * gra
     This is gradient descent. Use your `adam_step`.
 another_learning_rate: `adam_step(params, grads, state)` → `adam_step(params, grads, state, lr=3e-3)`
     The learning rate is not `adam_step`'s default. Call it with its default settings.
+ten_times_the_learning_rate: `adam_step(params, grads, state)` → `adam_step(params, grads, state, lr=1e-2)`
+    The learning rate is ten times `adam_step`'s default. Call it with its default settings.
+one_tensor_at_a_time: `adam_step(params, grads, state)` → `[adam_step({name: p}, {name: grads[name]}, state) for name, p in params.items()]`
+    You call `adam_step` once for each tensor, and its counter goes up each time. Hand it the whole dict, once.
+loss_of_the_whole_batch: `return loss.item()` → `return loss.item() * len(x)`
+    You return the loss summed over the batch. It is in nats per image: return it as `elbo_loss` gives it.
+the_elbo: `loss = elbo_loss(params, x, eps)` → `loss = -elbo_loss(params, x, eps)`
+    You turn the sign of the loss, and make the ELBO small. `elbo_loss` is minus the ELBO already.
 """)
 
 

@@ -201,12 +201,29 @@ def fit_posterior(implementation, see: Recorder) -> None:
         )
         climbed = (_elbo(model, x[:1], *map(torch.from_numpy, fit[:2])) - prior) / (best - prior)
         see.note(label, "the share of the whole way up that one step with lr=0.001 goes", climbed.max(), limit=0.5)
+        moved = "yes" if all(part.any() for part in fit[:2]) else "no"
+        see.note(
+            label, "one step moves mu and logvar", moved, told="mu or logvar has not moved, though one step is asked for."
+        )
     label = "5 steps: two rows together, and the first alone"
     together, alone = (_see_fit(implementation, see, label, model, rows, 5, 0.02, quietly=True) for rows in (x, x[:1]))
     if together and alone:
         apart = np.stack([a[0] - b[0] for a, b in zip(together[:2], alone[:2], strict=True)])
-        told = "mu and logvar of the first row change with the other row. Take the gradient of the sum of the ELBOs, not of their mean."
+        told = (
+            "mu and logvar of the first row change with the other row. Take the gradient of the sum of the ELBOs, not of "
+            "their mean, and clip or scale nothing over all rows."
+        )
         see.note(label, "the difference that the other row makes to mu and logvar", apart, rtol=0, atol=1e-3, told=told)
+    label = "2 rows, 5 small steps"  # so small that every way up still climbs, also with momentum
+    if fit := _see_fit(implementation, see, label, model, x, 5, 0.002, quietly=True):
+        mu, logvar, history = fit
+        rises = "yes" if (history[1] > history[0] + 1e-4).all() else "no"
+        told = "elbo_history's second row is no higher than its first, though the first update climbs. Is it shifted?"
+        see.note(label, "elbo_history rises from its first row to its second", rises, told=told)
+        reached = _elbo(model, x, torch.from_numpy(mu), torch.from_numpy(logvar))
+        rises = "yes" if (reached > history[-1] + 1e-4).all() else "no"
+        told = "mu and logvar are no better than elbo_history's last row, which is the ELBO before the last update."
+        see.note(label, "mu and logvar lie higher than elbo_history's last row", rises, told=told)
 
 
 def _best(model: LinearGaussian, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +241,7 @@ def _see_fit(
     quietly: without a word on what other calls tell, too.
     """
     seed = zlib.crc32(f"{see.seed} {label}".encode())
-    passed = x.clone()
+    passed, weight, bias = x.clone(), model.weight.clone(), model.bias.clone()
     with undisturbed(seed), see.attempt(label):
         result = implementation(model, passed, steps, lr)
         count = len(result) if isinstance(result, tuple | list) else 1
@@ -247,7 +264,9 @@ def _see_fit(
                 return None
         if quietly:
             return fit
-        see.note(label, "inputs changed in place", "none" if torch.equal(passed, x) else "x")
+        kept = torch.equal(model.weight, weight) and torch.equal(model.bias, bias)
+        changed = [name for name, same in (("model", kept), ("x", torch.equal(passed, x))) if not same]
+        see.note(label, "inputs changed in place", ", ".join(changed) or "none")
         see.note(label, "resets the global random seed", "yes" if torch.initial_seed() != seed else "no")
         told = (
             "elbo_history's first row is not the ELBO of the prior (mu and logvar all zeros): write it down before you move."

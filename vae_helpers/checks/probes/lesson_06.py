@@ -99,8 +99,22 @@ def _inspect(label: str, params: Parameters, latent_dim: int, see: Recorder) -> 
     see.note(label, "the list of tensors that are not float32", names(lambda n: params[n].dtype != torch.float32))
     see.note(label, "the list of tensors that don't ask for a gradient", names(lambda n: not params[n].requires_grad))
     see.note(label, "the list of tensors that are no leaves", names(lambda n: not params[n].is_leaf))
-    memory = [params[name].data_ptr() for name in wanted if name in params]
-    see.note(label, "the list of tensors that share their memory", names(lambda n: memory.count(params[n].data_ptr()) > 1))
+    present = {name: params[name] for name in wanted if name in params}
+
+    def shared(name: str) -> bool:
+        """Whether it lies in another's memory, or its own numbers in one another's (expand)."""
+        start, end = _memory(present[name])
+        size = present[name].numel() * present[name].element_size()
+        others = [_memory(other) for key, other in present.items() if key != name]
+        return end - start < size or any(start < last and first < end for first, last in others)
+
+    see.note(label, "the list of tensors that share their memory", names(shared))
+
+
+def _memory(tensor: Tensor) -> tuple[int, int]:
+    """Where its numbers begin and end in memory, in bytes."""
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + reach * tensor.element_size()
 
 
 def _compared(one: Parameters, other: Parameters) -> str:
@@ -117,6 +131,9 @@ def _statistics(label: str, draws: list[Parameters], see: Recorder) -> None:
             continue
         stride = max(1, drawn.shape[1] // 10007)
         pooled = drawn[:, ::stride].double()
+        # Of some thousands of normal draws in float32 hardly any coincide.
+        repeated = len(pooled[0].unique()) < 0.9 * len(pooled[0])
+        see.note(label, f"the same numbers again and again in {name}", "yes" if repeated else "no")
         root, unit = pooled.numel() ** 0.5, n**-0.5
         mean, std = pooled.mean(), pooled.std()
         see.note(label, f"the mean of {name} times √n", mean / unit, rtol=0, atol=SIGMAS * float(std / unit) / root)
@@ -126,9 +143,6 @@ def _statistics(label: str, draws: list[Parameters], see: Recorder) -> None:
         shape = ((pooled - mean) / std).abs().mean()
         what = f"the shape of {name}'s distribution (average distance from the mean, in standard deviations)"
         see.note(label, what, shape, rtol=0, atol=SIGMAS * 0.22 / root)
-        # Of some thousands of normal draws in float32 hardly any coincide.
-        repeated = len(pooled[0].unique()) < 0.9 * len(pooled[0])
-        see.note(label, f"the same numbers again and again in {name}", "yes" if repeated else "no")
         beginnings.append((name, drawn[0, :200] / std))
     alike = [
         name
@@ -210,6 +224,8 @@ def _call(see: Recorder, label: str, implementation: Callable, params: Parameter
 @probe("torch_encode")
 def encode(implementation, see: Recorder) -> None:
     params = drawn_parameters(see, 5)
+    for head in ("mu", "logvar"):  # of either sign whatever is drawn, so that a ReLU on a head shows
+        params[f"encoder.{head}.bias"] += torch.tensor([-3.0, 3.0, -3.0, 3.0, -3.0])
     _call(see, "3 images, 5 dimensions", implementation, params, see.uniform(3, 1, 28, 28), inputs=["x"], atol=1e-4)
     few = fewer_dimensions(params, 2)
     _call(see, "one image, 2 dimensions", implementation, few, see.uniform(1, 1, 28, 28), inputs=["x"], atol=1e-4)
@@ -239,6 +255,8 @@ def elbo_loss(implementation, see: Recorder) -> None:
     call("3 images, 4 dimensions", params, 3)
     call("4 images, 4 dimensions", params, 4, gradients=[])
     call("one image, one dimension", fewer_dimensions(params, 1), 1, gradients=[])
+    wide = {**params, "encoder.logvar.bias": params["encoder.logvar.bias"] + 4}
+    call("a wide q, with variances around e⁴", wide, 3, gradients=[])
     # What flows into the encoder is then the KL's gradient alone, next to which nothing is large.
     blind = {**params, "decoder.hidden.weight": 0 * params["decoder.hidden.weight"]}
     encoder = [name for name in params if name.startswith("encoder")]
