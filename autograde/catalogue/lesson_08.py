@@ -706,6 +706,12 @@ sigmoid_twice: `torch.sigmoid(decoder(z))` → `torch.sigmoid(torch.sigmoid(deco
     The sigmoid is applied twice to the pixels, which leaves greys between 0.5 and 0.73.
 lower_threshold: `confidence > 0.9` → `confidence > 0.5`
     Your threshold is ½. An image counts when its confidence is above 0.9.
+threshold_of_95_percent: `confidence > 0.9` → `confidence > 0.95`
+    Your threshold is well above 0.9, so images that count are left out.
+threshold_of_99_percent: `confidence > 0.9` → `confidence > 0.99`
+    Your threshold is well above 0.9, so images that count are left out.
+threshold_of_80_percent: `confidence > 0.9` → `confidence > 0.8`
+    Your threshold is below 0.9, so images count that the classifier is less sure of.
 share_of_all_entries: `.amax(dim=1)` → ``
     You average over all ten probabilities of each image, so no share can be above 1/10. Take the largest of the ten
     first.

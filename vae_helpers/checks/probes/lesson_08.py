@@ -245,6 +245,9 @@ def completeness(implementation, see: Recorder) -> None:
     for total in (101, 12, 10):  # of the small ones two mistakes may have the same share
         sure = int(see.rng.integers(total // 3, total // 2))
         see.call(f"{total} codes", implementation, vae.decode, codes(sure, total - sure), classifier, **names)
+    above, below = confidence > 0.901, confidence < 0.899  # still far enough for rounding, and another threshold shows
+    near = torch.cat([z[above][confidence[above].argsort()[:7]], z[below][confidence[below].argsort(descending=True)[:13]]])
+    see.call("20 codes that the classifier is about 90 % sure of", implementation, vae.decode, near, classifier, **names)
     see.call("one code", implementation, vae.decode, codes(1, 0), classifier, **names)
     see.call("4 codes, none of them a digit", implementation, vae.decode, codes(0, 4), classifier, **names)
 
