@@ -76,7 +76,7 @@ def image_thresholded_in_place(x, y, n_classes=10):
 
 @condition_image.variant
 def into_a_tensor_of_zeros(x, y, n_classes=10):
-    result = torch.zeros(len(x), 1 + n_classes, 28, 28)
+    result = torch.zeros(len(x), 1 + n_classes, 28, 28, dtype=x.dtype)
     result[:, 0] = x[:, 0]
     result[torch.arange(len(x)), 1 + y] = 1.0
     return result
