@@ -6,9 +6,12 @@ import shutil
 
 import pytest
 import torch
+from nbconvert.exporters import HTMLExporter
 
+from autograde.lessons.lesson import read_lesson
 from autograde.site import recording
 from autograde.site.explorer import frames
+from autograde.site.run import executed
 from vae_helpers import load_pretrained
 from vae_helpers.plots import new_figure
 
@@ -184,3 +187,20 @@ def test_what_is_folded_is_printed_and_nothing_is_cut(open_page):
     assert page.evaluate("document.getAnimations().length") == 0  # what fades in is printed before it is there
     cut = "(boxes) => boxes.filter((box) => box.scrollWidth > box.clientWidth + 1).length"
     assert page.locator("article :is(pre, mjx-container[display=true])").evaluate_all(cut) == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_outputs_of_an_exported_lesson(browser, site, tmp_path, theme):
+    """`jupyter nbconvert --to html`: what stands around the outputs, such as the colours of code, is its theme's affair."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason='axe is not there: pip install -e ".[dev]"')
+    lesson = executed(read_lesson("00_start_here"))  # kept since the site was made
+    (tmp_path / "lesson.html").write_text(HTMLExporter(theme=theme).from_notebook_node(lesson)[0], encoding="utf-8")
+    page = browser.new_page(color_scheme=theme)
+    page.route("http*://**", lambda route: route.abort())  # the theme's formulas
+    page.goto((tmp_path / "lesson.html").as_uri())
+    assert page.locator(".jp-OutputArea-output figure").count() and page.locator("img:not([alt])").count() == 0
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 768})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert axe.Axe().run(page, context={"include": [[".jp-OutputArea-output"]]}).response["violations"] == []
+    page.close()
