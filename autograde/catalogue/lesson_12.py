@@ -309,8 +309,9 @@ loss_as_a_number: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = 
 """)
 
 
-@vector_quantizer.mistake("The indices have lost their grid: they are to be (N, H, W), one for each place of each image.")
-class FlatIndices(nn.Module):
+class _Around(nn.Module):
+    """The reference, for mistakes that do something else with its results."""
+
     def __init__(self, n_codes, dim):
         super().__init__()
         self.whole = reference("VectorQuantizer")(n_codes, dim)
@@ -320,20 +321,18 @@ class FlatIndices(nn.Module):
         return self.whole.lookup(indices)
 
     def forward(self, z):
+        return self.whole(z)
+
+
+@vector_quantizer.mistake("The indices have lost their grid: they are to be (N, H, W), one for each place of each image.")
+class FlatIndices(_Around):
+    def forward(self, z):
         z_q, indices, loss = self.whole(z)
         return z_q, indices.flatten(), loss
 
 
 @vector_quantizer.mistake("The order of the three results is (z_q, indices, loss).")
-class LossBeforeIndices(nn.Module):
-    def __init__(self, n_codes, dim):
-        super().__init__()
-        self.whole = reference("VectorQuantizer")(n_codes, dim)
-        self.codebook = self.whole.codebook
-
-    def lookup(self, indices):
-        return self.whole.lookup(indices)
-
+class LossBeforeIndices(_Around):
     def forward(self, z):
         z_q, indices, loss = self.whole(z)
         return z_q, loss, indices
@@ -342,17 +341,9 @@ class LossBeforeIndices(nn.Module):
 @vector_quantizer.mistake(
     "`lookup` leaves the channels at the end, (N, H, W, dim). Asked for is (N, dim, H, W): permute it."
 )
-class LookupChannelsLast(nn.Module):
-    def __init__(self, n_codes, dim):
-        super().__init__()
-        self.whole = reference("VectorQuantizer")(n_codes, dim)
-        self.codebook = self.whole.codebook
-
+class LookupChannelsLast(_Around):
     def lookup(self, indices):
         return self.codebook[indices]
-
-    def forward(self, z):
-        return self.whole(z)
 
 
 @vector_quantizer.variant

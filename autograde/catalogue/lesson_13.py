@@ -160,17 +160,24 @@ thresholded_images: `(logits, x.expand_as(logits)` → `(logits, (x > 0.5).float
 """)
 
 
+def _with_likelihood(vae, x, eps, log_likelihood):
+    """The log weights with another log p(x|z), (K, N), made of the pixels (N, P) and the logits (K, N, P)."""
+    mu, logvar = vae.encode(x)
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    likelihood = log_likelihood(x.flatten(1), vae.decode(z.flatten(0, 1)).view(*z.shape[:2], -1))
+    return likelihood + (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+
+
 @log_weights.mistake(
     "You form probabilities with a sigmoid first, and add a small constant before the logarithm. Where the decoder is sure, that changes the likelihood: work with the logits."
 )
 def constant_beside_the_probabilities(vae, x, eps):
-    mu, logvar = vae.encode(x)
-    std = (0.5 * logvar).exp()
-    z = mu + std * eps
-    p = vae.decode(z.flatten(0, 1)).sigmoid().view(*z.shape[:2], -1)
-    pixels = x.flatten(1)
-    log_likelihood = (pixels * (p + 1e-8).log() + (1 - pixels) * (1 - p + 1e-8).log()).sum(2)
-    return log_likelihood + (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+    def log_likelihood(pixels, logits):
+        p = logits.sigmoid()
+        return (pixels * (p + 1e-8).log() + (1 - pixels) * (1 - p + 1e-8).log()).sum(2)
+
+    return _with_likelihood(vae, x, eps, log_likelihood)
 
 
 @log_weights.mistake("You subtract the whole logvar in log q. A Gaussian's log density holds log σ, which is ½·logvar.")
@@ -216,13 +223,11 @@ log_weights.recurring(own_noise("eps"))
     "You form probabilities with a sigmoid first, and clamp them. Where the decoder is sure, that changes the likelihood: work with the logits."
 )
 def clamped_probabilities(vae, x, eps):
-    mu, logvar = vae.encode(x)
-    std = (0.5 * logvar).exp()
-    z = mu + std * eps
-    p = vae.decode(z.flatten(0, 1)).sigmoid().clamp(1e-7, 1 - 1e-7).view(*z.shape[:2], -1)
-    pixels = x.flatten(1)
-    log_likelihood = (pixels * p.log() + (1 - pixels) * (1 - p).log()).sum(2)
-    return log_likelihood + (Normal(0.0, 1.0).log_prob(z) - Normal(mu, std).log_prob(z)).sum(2)
+    def log_likelihood(pixels, logits):
+        p = logits.sigmoid().clamp(1e-7, 1 - 1e-7)
+        return (pixels * p.log() + (1 - pixels) * (1 - p).log()).sum(2)
+
+    return _with_likelihood(vae, x, eps, log_likelihood)
 
 
 @log_weights.variant
