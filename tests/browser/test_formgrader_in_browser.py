@@ -1,5 +1,6 @@
 """The formgrader by mouse, in Chromium: list, autograde, a manual mark that is kept, feedback. And feedback on a phone, offline."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from autograde.__main__ import main
 from autograde.grading.classroom import Course, prepare
 from autograde.lessons.lesson import ROOT
 
+expect = pytest.importorskip("playwright.sync_api", reason='no browser is driven: pip install -e ".[dev]"').expect
 pytestmark = pytest.mark.xdist_group("browser")
 
 
@@ -57,6 +59,8 @@ def test_an_instructors_clicks(page, course, violations, monkeypatch):
             == page.get_by_text("bits_per_dim: not yet").count()
         )
         box = page.locator("input.score#bits_per_dim-check")
+        # The page listens once it has fetched the marks, which comes after it has loaded.
+        expect(box).to_have_attribute("placeholder", re.compile(r"\d"))
         with page.expect_response(lambda answer: "/api/grade/" in answer.url and answer.request.method == "PUT"):
             box.fill(f"{full:g}")
             box.press("Tab")
