@@ -567,6 +567,21 @@ def test_explore_follows_its_controls_and_says_where_it_is(page, live):
     assert (widget.alt, widget.words, widget.picture) == ("the alt", "", opened)
 
 
+def test_axes_stay_where_they_are_while_a_slider_moves(page, live):
+    drawn = []
+
+    def draw(power):
+        figure, axes = new_figure(1, 2)
+        axes[0].plot([0, 10**power])  # what stands beside the ticks grows
+        drawn.append(figure)
+        return figure
+
+    explore(draw, "caption", "alt", start={"power": 1}, power=(0, 8, 1))
+    live[0].places = [8]
+    opened, moved = ([axes.get_position().bounds for axes in figure.axes] for figure in drawn)
+    assert opened == moved
+
+
 def test_explore_opens_at_its_first_values(page, live):
     explore(
         lambda **values: new_figure()[0],

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _check_words, _figure_in_html, _png, _tile, new_figure
+from .plots import _as_images, _check_words, _figure_in_html, _tile, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,7 @@ def explore(
     _check_words(caption, alt)
     values = {name: values_of(name, control) for name, control in controls.items()}
     first = places_of(controls, values, start)
+    panels: list = []  # where the axes of the figure stand as it opens
 
     def answer(places: Sequence[int]) -> dict[str, Any]:
         chosen = {name: values[name][place] for name, place in zip(values, places, strict=True)}
@@ -40,8 +41,11 @@ def explore(
         figure = draw(**chosen)
         for axes in figure.axes:
             axes.minorticks_off()  # on a logarithmic axis they take as long as all the rest
-        picture = _png(figure, whole=True, compress_level=1)  # nobody keeps it, and everybody waits for it
-        return {"picture": picture, "alt": alt if list(places) == first else f"The figure at {said}", "words": ""}
+        return {
+            "picture": _whole(figure, panels),
+            "alt": alt if list(places) == first else f"The figure at {said}",
+            "words": "",
+        }
 
     opened, static = answer(first), f"explorer-{uuid4().hex[:8]}"
     _show_static(opened["picture"], caption, alt, static)
@@ -104,7 +108,7 @@ def latent_explorer(decode: Callable[[Tensor], Tensor] | nn.Module, extent: floa
     )
     alt = f"A {n} by {n} grid of decoded images that change gradually from place to place."
     static = f"explorer-{uuid4().hex[:8]}"
-    _show_static(_png(figure, whole=True, compress_level=1), caption, alt, static)
+    _show_static(_whole(figure, []), caption, alt, static)
     values = values_of("z", (-float(extent), float(extent), extent / 50))
 
     def answer(places: Sequence[int]) -> dict[str, Any]:
@@ -161,12 +165,32 @@ def _go_live(answer: Callable[[Sequence[int]], dict[str, Any]], **state: Any) ->
     display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
 
 
-def _pixels(ink: np.ndarray) -> bytes:
-    """Ink (H, W) in [0, 1] as a PNG file, black on white."""
+def _whole(figure: Figure, panels: list) -> bytes:
+    """The figure with its margins as a PNG file, drawn once, where `savefig` draws twice; it is closed.
+
+    panels: where its axes stand. Empty: they are laid out, and noted there. To lay them out takes as long as to draw them.
+    """
+    from matplotlib import pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    if len(panels) == len(figure.axes):
+        figure.set_layout_engine("none")
+        for axes, place in zip(figure.axes, panels, strict=True):
+            axes.set_position(place)
+    figure.set_dpi(110)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    panels[:] = [axes.get_position(original=True) for axes in figure.axes]
+    plt.close(figure)
+    return _pixels(canvas.buffer_rgba(), pil_kwargs={"compress_level": 1})  # nobody keeps it, and everybody waits for it
+
+
+def _pixels(ink: np.ndarray, **kwargs: Any) -> bytes:
+    """Ink (H, W) in [0, 1], black on white, or colours (H, W, 4) of bytes, as a PNG file. kwargs: of matplotlib's `imsave`."""
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    imsave(buffer, ink, cmap="gray_r", vmin=0, vmax=1, format="png")
+    imsave(buffer, ink, cmap="gray_r", vmin=0, vmax=1, format="png", **kwargs)
     return buffer.getvalue()
 
 

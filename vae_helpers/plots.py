@@ -36,13 +36,12 @@ def _check_words(caption: str, alt: str) -> None:
             raise ValueError(f"the figure's {what} is empty: say in words what it shows")
 
 
-def _png(figure: Figure, whole: bool = False, compress_level: int = 6) -> bytes:
-    """The figure as a PNG file; it is closed. whole: with its margins, which is quicker. compress_level: 0 to 9."""
+def _png(figure: Figure) -> bytes:
+    """The figure as a PNG file, without its margins; it is closed."""
     from matplotlib import pyplot as plt
 
     buffer = io.BytesIO()
-    box = None if whole else "tight"
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches=box, pil_kwargs={"compress_level": compress_level})
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     plt.close(figure)
     return buffer.getvalue()
 
