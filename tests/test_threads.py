@@ -32,10 +32,11 @@ class Machine:
 
     def __init__(self, monkeypatch, threads_of_pytorch: int):
         self.now = self.used = 0.0
-        self.said = []
+        self.said, self.threads = [], threads_of_pytorch
         monkeypatch.setattr(threads.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(threads.time, "process_time", lambda: self.used)
-        monkeypatch.setattr(torch, "get_num_threads", lambda: threads_of_pytorch)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: self.threads)
+        monkeypatch.setattr(torch, "set_num_threads", lambda n: setattr(self, "threads", n))
         monkeypatch.setattr(threads, "_sleep", self.said.append)
 
     def run(self, cores: SharedCores, seconds: float, given: float) -> None:
@@ -65,6 +66,19 @@ def test_beside_a_busy_process_it_never_spins(machine):
     with SharedCores() as cores:
         machine.run(cores, 20, given=1.0)
     assert False not in machine.said
+
+
+def test_beside_a_busy_process_one_thread_does_it_all_until_it_is_gone(machine):
+    with SharedCores() as cores:
+        machine.run(cores, 1, given=1.0)
+        assert machine.threads == 1
+        machine.run(cores, 6, given=1.0)  # in between it looks whether the other is still there
+        assert machine.threads == 1
+        machine.run(cores, 6, given=1.4)
+        assert machine.threads == 2 and machine.said[-1] is False
+        machine.run(cores, 1, given=1.0)
+        assert machine.threads == 1
+    assert machine.threads == 2
 
 
 def test_after_a_disappointment_it_waits_before_it_spins_again(machine):

@@ -2,7 +2,9 @@
 
 The threads of one operation wait for each other by spinning: a turn of the loop, and another, for milliseconds. Where a browser
 keeps a core busy, each spins away the time that the other needs, and training takes 25 times as long. Threads that sleep while
-they wait lose a quarter on an idle machine, and no more than their share on a busy one. Whichever they do, the numbers stay the same.
+they wait lose a quarter on an idle machine, and not much more than their share on a busy one. Whichever they do, the numbers stay
+the same. Where all of them together get no more than one core, one thread alone is faster still, and adds up in another order:
+then the last digits differ.
 """
 
 import contextlib
@@ -16,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 LOOK = 0.25  # seconds between two looks at how many cores this process gets
-PAUSE = 5.0  # seconds of sleeping at least, after spinning was seen to be of no use
+PAUSE = 5.0  # seconds before what was seen to be of no use, spinning or a second thread, is tried again
 CHOSEN = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # variables by which somebody has decided it already
 # Where PyTorch's OpenMP library is, if it isn't found among what the process has loaded: by platform.
 FILES = {"win32": "libiomp5md.dll", "darwin": "libomp.dylib"}
@@ -67,7 +69,8 @@ _sleep(True)  # from the first import on: whatever a notebook computes does not 
 
 
 class SharedCores:
-    """While steps run: let PyTorch's threads spin as long as they get the cores that they ask for, and sleep otherwise.
+    """While steps run: PyTorch's threads spin as long as they get the cores that they ask for, and sleep otherwise; beside others
+    that leave one core, there is one thread. At the end all is as it was.
 
     >>> with SharedCores() as cores:
     ...     for step in range(3):
@@ -75,7 +78,7 @@ class SharedCores:
     """
 
     def __enter__(self) -> "SharedCores":
-        self.threads, self.spinning, self.not_before = torch.get_num_threads(), False, 0.0
+        self.threads, self.spinning, self.one, self.not_before = torch.get_num_threads(), False, False, 0.0
         self.wall, self.cpu = time.perf_counter(), time.process_time()
         return self
 
@@ -91,6 +94,12 @@ class SharedCores:
         if self.spinning and cores < 0.7 * self.threads:
             self.not_before = wall + PAUSE
             self._spin(False)
+        elif self.one:
+            if wall > self.not_before:
+                self._use_one(False)
+        elif not self.spinning and cores < 1.15 and self.threads > 1:
+            self.not_before = wall + PAUSE
+            self._use_one(True)
         elif not self.spinning and cores > 0.15 * self.threads + 0.9 and wall > self.not_before:
             self._spin(True)
 
@@ -98,5 +107,10 @@ class SharedCores:
         self.spinning = spinning
         _sleep(not spinning)
 
+    def _use_one(self, one: bool) -> None:
+        self.one = one
+        torch.set_num_threads(1 if one else self.threads)
+
     def __exit__(self, *_) -> None:
         self._spin(False)
+        self._use_one(False)

@@ -47,7 +47,8 @@ def fit(
     test: as `data`; evaluated after every epoch. generator: for the order of the batches.
     All is float32, in the layout that the model came in, on the device where its parameters are ("cpu", "cuda", "mps"): batches
     are moved there. On the CPU, PyTorch's threads spin while they wait for each other as long as the machine is idle, and sleep
-    when something else runs beside them, which changes how long a step takes and no number (`vae_helpers.threads`).
+    when something else runs beside them; where that leaves them one core, one thread does it all, which changes how long a step
+    takes, and of the numbers the last digits (`vae_helpers.threads`).
     Interrupt it (the stop button, Ctrl-C) and the model keeps what it has learned.
     Raises ValueError for empty or unequal data, for no epochs, and when the loss stops being a number.
     """
