@@ -19,6 +19,7 @@ from autograde.site import launch, recording, run
 from autograde.site.leaks import refuse_leaks, solution_lines
 from autograde.site.make import make
 from autograde.site.pages import _prose, page
+from vae_helpers.explore import values_of
 from vae_helpers.plots import new_figure
 
 LESSON = read_lesson("00_start_here")
@@ -221,8 +222,22 @@ def test_an_explorer_s_frames_are_drawn_at_chosen_values_and_the_lesson_s_draws_
     assert made["still"] == {"name": "two"} and [control["name"] for control in made["controls"]] == ["a", "b"]
     assert made["controls"][0]["values"] == ["0", "0.5", "1"] and made["controls"][0]["start"] == 1
     b = [int(value) for value in made["controls"][1]["values"]]
-    assert b == sorted(b) and len(b) == 11 and (b[0], b[-1]) == (0, 100) and b[made["controls"][1]["start"]] == 37
-    assert len(made["frames"]) == len(drawn) == 33 and drawn[1] == ("two", 0.0, b[1])
+    assert b == [*range(0, 31, 10), 37, *range(40, 101, 10)] and b[made["controls"][1]["start"]] == 37
+    assert len(made["frames"]) == len(drawn) == 36 and drawn[1] == ("two", 0.0, b[1])
+    assert made["fewer"]
+
+
+@pytest.mark.parametrize(
+    ("control", "first", "most", "chosen"),
+    [
+        ((-3.0, 3.0, 0.1), 1.0, 6, [-3, -2, 0, 1, 2, 3]),
+        ((0.002, 0.044, 0.002), 0.036, 6, [0.002, 0.02, 0.036, 0.04, 0.044]),
+        ((0, 2, 1), 1, 6, [0, 1, 2]),
+        (list("abcdefg"), "b", 4, ["b", "c", "e", "g"]),
+    ],
+)
+def test_of_many_values_the_round_ones_that_a_text_names_are_chosen(control, first, most, chosen):
+    assert recording._some(values_of("name", control), first, most) == chosen
 
 
 def recorded_frames(draw, **options) -> tuple[str, dict]:

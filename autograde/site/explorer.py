@@ -93,6 +93,8 @@ def frames(recorded: dict, static: str, folder: Path) -> str:
             f'value="{control["start"]}" data-name="{name}" data-values="{values}"><output></output></label>'
         )
     said = f'<p class="frames-still">{html.escape(still)}</p>' if still else ""
+    if recorded["fewer"]:
+        said += '<p class="frames-still">In the notebook, there are more values to choose from.</p>'
     return f"""<div class="frames" data-frames="{html.escape(json.dumps(names))}" data-folder="{static}figures/"
  data-still="{html.escape(still)}"><div class="frames-controls">{"".join(controls)}{said}</div>
 <img src="{static}figures/{names[place]}" alt="{html.escape(recorded["alt"])}" width="{width}" height="{height}" loading="lazy">

@@ -17,7 +17,8 @@ from vae_helpers.explore import places_of, values_of
 FRAMES = "application/vnd.vae-course.frames+json"
 PLANE = "application/vnd.vae-course.plane+json"
 MOVING = 2  # controls that move in the page: the last ones; the others stay at their first values
-MOST = (6, 11)  # values of each of them; of one alone, the latter
+MOST = (6, 12)  # values of each of them; of one alone, the latter
+ROUND = (1, 2, 5)  # tens of, tenths of: the spacing of the numbers that a text names
 DPI = 80
 
 
@@ -53,6 +54,7 @@ def _frames(
     most = dict(zip(reversed(moving), reversed(MOST), strict=False))
     values = {name: values_of(name, control) for name, control in controls.items()}
     first = {name: values[name][i] for name, i in zip(values, places_of(controls, values, start), strict=True)}
+    all_of_them = [values[name] for name in moving]
     values = {name: _some(values[name], first[name], most.get(name, 1)) for name in values}
     frames, chosen = [], [values[name] for name in moving]
     for place in np.ndindex(*map(len, chosen)):
@@ -63,13 +65,29 @@ def _frames(
         for name in moving
     ]
     still = {name: _said(first[name]) for name in controls if name not in moving}
-    return FRAMES, {"controls": described, "still": still, "frames": frames, "caption": caption, "alt": alt}
+    fewer = all_of_them != chosen
+    return FRAMES, {
+        "controls": described,
+        "still": still,
+        "fewer": fewer,
+        "frames": frames,
+        "caption": caption,
+        "alt": alt,
+    }
 
 
 def _some(values: list, first: Any, most: int) -> list:
-    """At most `most` of a control's values, with the first one among them."""
+    """At most `most` of a control's values, with the first one among them; of numbers the ends, and between them the roundest."""
     if len(values) <= most:
         return values
+    kept = {0, values.index(first), len(values) - 1}
+    if most > len(kept) and all(isinstance(value, int | float) for value in values):
+        low, high = float(min(values)), float(max(values))
+        for spacing in (n * 10.0**power for power in range(-3, 5) for n in ROUND):
+            wanted = spacing * np.arange(np.ceil(low / spacing - 1e-6), high / spacing + 1e-6)
+            places = kept | {i for i, value in enumerate(values) if len(wanted) < 1000 and np.isclose(wanted, value).any()}
+            if len(kept) < len(places) <= most:
+                return [values[i] for i in sorted(places)]
     places = {int(round(i)) for i in np.linspace(0, len(values) - 1, most)}
     nearest = min(places, key=lambda i: abs(i - values.index(first)))
     return [values[i] for i in sorted(places - {nearest} | {values.index(first)})]
