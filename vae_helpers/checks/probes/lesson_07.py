@@ -11,6 +11,7 @@ from ...evaluate import evaluate_elbo
 from ...pretrained import load_parameters, load_pretrained
 from ...toy import LinearVAE
 from ..draws import note_codes, note_generator, note_own_noise
+from ..layers import layers_run, unlike_the_table
 from ..modules import fill_parameters
 from ..recorder import OWN_NOISE, Recorder, draws
 from . import choice, number, probe
@@ -74,8 +75,11 @@ def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> n
     module = cls(latent_dim)
     if not isinstance(module, nn.Module):
         raise TypeError(f"{getattr(cls, '__name__', cls)}({latent_dim}) is a {type(module).__name__}, not an nn.Module")
-    with torch.no_grad():
-        module(example)  # so that lazy layers have their parameters
+    layers = layers_run(module, example)  # after which lazy layers have their parameters, too
+    linear = {(3136, 256), (256, latent_dim), (256, 2 * latent_dim), (latent_dim, 256), (256, 3136)}
+    table = {nn.Linear: linear, nn.Conv2d: {(1, 32), (32, 64)}, nn.ConvTranspose2d: {(64, 32), (32, 1)}}
+    odd = unlike_the_table(layers, table, kernel=3)
+    see.note(label, "a layer that the table has not", odd or "none", told=odd)
     see.note(label, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
     return module
 
