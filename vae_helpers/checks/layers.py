@@ -35,7 +35,7 @@ def unlike_the_table(layers: list[nn.Module], table: Mapping[type, Set[tuple[int
     for layer in layers:
         name = type(layer).__name__
         if isinstance(layer, HABITS) and getattr(layer, "p", 1) and getattr(layer, "negative_slope", 1):
-            return f"there is a {name} in it, which the table has not: leave it out."
+            return f"it has a layer `{name}`, which the table has not: leave it out."
         kind = next((kind for kind in table if isinstance(layer, kind)), None)
         if kind is None:
             continue

@@ -150,6 +150,8 @@ def generate(implementation, see: Recorder) -> None:
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
         told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
+        told = "the pixels of each row, column or image add up to 1: this is a softmax. Every pixel has a sigmoid of its own."
+        see.note(label, "pixels add up to 1", _add_up_to_1(images), told=told)
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
         told = "the second half of the images is the first once more: draw a z for each."
@@ -166,6 +168,11 @@ def generate(implementation, see: Recorder) -> None:
         told = "two images in a row are the same: draw a z for each."
         see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])), told=told)
     note_generator(see, "generate(vae, 5)", lambda **options: implementation(toy, 5, **options))
+
+
+def _add_up_to_1(images: Tensor) -> bool:
+    sums = (images.flatten(1).sum(1), images.sum(-1), images.sum(-2))
+    return any(torch.allclose(part, torch.ones(()), atol=1e-3) for part in sums)
 
 
 def _filled_toy(latent_dim: int, see: Recorder) -> LinearVAE:
