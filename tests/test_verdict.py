@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from vae_helpers.checks import CheckFailed, check
 from vae_helpers.checks.agreement import agree, close, fact_agrees
 from vae_helpers.checks.differences import first_difference
 from vae_helpers.checks.observation import ADVICE, Fact
+from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.verdict import Verdict, compare
 
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
@@ -40,7 +42,25 @@ def test_equal_is_right_in_one_calm_line():
         (RIGHT + 0.5, "off in 5 of 5 places, always by the same amount"),
         (1.0 + 0 * RIGHT, r"off in 5 of 5 places; the first"),
         (RIGHT[:, None], r"shape \(5, 1\), expected \(5,\).*keepdim"),
-        (RIGHT.sum(), r"shape \(\), expected \(5,\).*sum or average over what is to keep"),
+        (
+            RIGHT.sum(),
+            r"shape \(\), expected \(5,\)\. This is the sum of what is asked for: each of these is to keep its own",
+        ),
+        (np.float64(1.5), r"shape \(\), expected \(5,\).*sum or average over what is to keep"),
+        (RIGHT[1:], r"shape \(4,\), expected \(5,\)\. The first along dimension 0 is missing; the others are right"),
+        (np.r_[RIGHT, 1], r"The last along dimension 0 is too many; the others are right"),
+        (np.add.outer(RIGHT, RIGHT) / 2, "broadcast against each other.*the right numbers stand on the diagonal"),
+        (np.outer(RIGHT, [1, 2, 4]) / 7, "The sum over dimension 1 is missing: with it, these are the right numbers"),
+        (np.outer([1, 1, 1], RIGHT), "These are the right numbers, repeated along dimension 0"),
+        (RIGHT[::-1], "the right numbers in the opposite order"),
+        (np.roll(RIGHT, 1), "the right numbers, each one place further"),
+        (np.r_[RIGHT[1:], 9], "each one place off: it starts one too early or too late"),
+        (np.sort(RIGHT), "the right numbers, in another order"),
+        (RIGHT.cumsum(), "running sums of what is asked for"),
+        (np.exp(RIGHT), r"the exponential \(exp\) of what is asked for"),
+        (RIGHT**2, "off in 5 of 5 places: this is the square of what is asked for"),
+        (RIGHT.clip(0), r"first is at \[1\], where you have 0, as wherever it is off: is something clamped"),
+        (np.full(5, RIGHT.mean()), "as in all the others: the mean of those that are asked for"),
         (np.ones((5, 5)), "sum or mean over a dimension seems to be missing"),
         (-RIGHT, "off in 5 of 5 places: the sign is the wrong way round"),
         (2 * RIGHT, "always by the same factor, 2"),
@@ -69,7 +89,14 @@ def test_advice_is_told_beside_a_right_answer_and_neither_earns_nor_costs():
         assert (verdict.mistake, verdict.message) == ("doubled", "not yet. Halve it.")
 
 
+def test_what_rounded_numbers_have_to_do_with_each_other_is_said_only_where_it_is_certain():
+    for wrong in (RIGHT**2 + 0.01, RIGHT[::-1] * 1.001, np.exp(RIGHT) + [0, 0, 0, 1, 0]):
+        assert verdict_on(wrong).message.endswith("places; the first is at [0], where you have " + f"{wrong[0]:.4g}.")
+
+
 def test_swapped_dimensions():
+    grid = np.arange(6.0).reshape(2, 3) ** 2
+    assert "right numbers, with dimensions in another order" in verdict_on(grid.T, grid).message
     message = verdict_on(np.ones((3, 2)), np.ones((2, 3))).message
     assert "two dimensions swapped" in message
 
@@ -108,6 +135,42 @@ def test_a_wrong_number_of_results():
     pair = [fact(1.0, "result 1 of 2"), fact(1.0, "result 2 of 2")]
     assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)]).message
     assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
+
+
+def test_one_tensor_with_the_numbers_of_all_results():
+    right = [fact(RIGHT, "result 1 of 2"), fact(RIGHT**2, "result 2 of 2")]
+    message = first_difference([fact(np.concatenate([RIGHT, RIGHT**2]))], right).message
+    assert "returned 1 value; 2 expected. Its numbers are as many as those of all 2" in message
+    assert first_difference([fact(RIGHT)], right).message.endswith("it returned 1 value; 2 expected.")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: bool(torch.ones(3)), "neither true nor false"),
+        (lambda: torch.ones(3, requires_grad=True).numpy(), "NumPy knows no gradients"),
+        (lambda: (1, 2).sigmoid(), "unpack it first"),
+        (lambda: torch.nn.functional.linear((torch.ones(2),), torch.ones(2, 2)), "unpack it first"),
+        (lambda: None + torch.ones(2), "Something is None there"),
+        (lambda: torch.nn.functional.binary_cross_entropy(torch.full((2,), 3.0), torch.ones(2)), "takes probabilities"),
+        (lambda: torch.ones(2).sum().backward(), "is something detached"),
+        (lambda: torch.ones(2, requires_grad=True).add_(1), "changed in place"),
+        (lambda: torch.ones(2, 2) @ torch.ones(2, 2).double(), "Two dtypes meet"),
+    ],
+)
+def test_what_an_error_of_pytorch_comes_from(wrong, words):
+    see = Recorder(0)
+    with see.attempt("5 rows"):
+        wrong()
+    assert words in first_difference(see.facts, [fact(RIGHT)]).message
+
+
+def test_results_that_changed_places():
+    right = [fact(RIGHT, "result 1 of 2"), fact(RIGHT**2, "result 2 of 2")]
+    swapped = [fact(RIGHT**2, "result 1 of 2"), fact(RIGHT, "result 2 of 2")]
+    words = "5 rows: result 1 of 2 is what result 2 of 2 should be: have they changed places?"
+    assert first_difference(swapped, right).message == words
+    assert "changed places" not in first_difference([fact(0 * RIGHT, "result 1 of 2"), right[1]], right).message
 
 
 def test_untouched_code_is_told_to_replace_the_stub():

@@ -57,6 +57,8 @@ one_layer_for_both_heads: `self.logvar = nn.Linear(256, latent_dim)` → `self.l
 another_order_of_pixels: `nn.Flatten(),  # (N, 3136)` → `nn.Unflatten(1, (1, 64)),\n            nn.Flatten(1, 2),\n            nn.Flatten(2),\n            type("T", (nn.Module,), {"forward": lambda self, h: h.transpose(1, 2)})(),\n            nn.Flatten(),`
     You flatten in another order, with the channels last. Flatten (N, 64, 7, 7) as it is, channel by channel, so that
     parameters of others fit.
+leaky_relu: `nn.Flatten(),  # (N, 3136)\n            nn.Linear(64 * 7 * 7, 256),\n            nn.ReLU(),` → `nn.Flatten(),  # (N, 3136)\n            nn.Linear(64 * 7 * 7, 256),\n            type("T", (nn.Module,), {"forward": lambda self, h: F.leaky_relu(h)})(),`
+    There is a leaky ReLU, which lets a part of negative numbers through. The table has a ReLU.
 sampled: `return self.mu(h), self.logvar(h)` → `return self.mu(h) + (0.5 * self.logvar(h)).exp() * torch.randn(len(h), 1)`
     You return a sample. The encoder gives the pair (mu, logvar); sampling comes later.
 """)
@@ -120,6 +122,8 @@ detached: `return self.layers(z)` → `return self.layers(z).detach()`
     The result is detached, so that nothing trains the decoder: leave out `detach` and `no_grad`.
 logits_clamped: `return self.layers(z)` → `return self.layers(z).clamp(-10, 10)`
     You clamp the logits. They may be any number: return the last layer's output as it is.
+log_of_probabilities: `return self.layers(z)` → `return F.logsigmoid(self.layers(z))`
+    You return log-probabilities, which are never positive. Return logits: the last layer's output as it is.
 flattened: `return self.layers(z)` → `return self.layers(z).flatten(1)`
     You flatten the images. The logits are (N, 1, 28, 28), as the images are.
 """)
@@ -187,6 +191,10 @@ returns_std: `return self.decode(z), mu, logvar` → `return self.decode(z), mu,
     The third result is a standard deviation. Return logvar as the encoder gives it.
 uniform_noise: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, torch.rand_like(mu) if eps is None else eps)`
     Without eps you draw uniform noise, `rand_like`. It is normal: hand `eps=None` on to `reparameterize`.
+sampled_in_encode: `return self.encoder(x)` → `return reparameterize(*self.encoder(x))`
+    `encode` returns a sample. It gives the pair (mu, logvar); `forward` samples.
+mean_scaled: `z = reparameterize(mu, logvar, eps)` → `z = (torch.randn_like(mu) if eps is None else eps) + (0.5 * logvar).exp() * mu`
+    You multiply the mean by σ. It is the noise that σ scales: mu + σ·eps.
 the_code_as_well: `return self.decode(z), mu, logvar` → `return self.decode(z), mu, logvar, z`
     You return four things. Three are asked for: (logits, mu, logvar).
 """)
@@ -262,6 +270,12 @@ constant_kept: `per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2` → `per_pix
     In the Gaussian case you keep the constant 784/2 · log 2π. It is left out here, as it depends on no parameter.
 absolute_error: `(x - torch.sigmoid(logits)) ** 2` → `(x - torch.sigmoid(logits)).abs()`
     In the Gaussian case you take the absolute error. It is half the *squared* error.
+root_of_the_squares: `per_pixel = 0.5 * (x - torch.sigmoid(logits)) ** 2` → `per_pixel = 0.5 * (x - torch.sigmoid(logits)).flatten(1).norm(dim=1, keepdim=True).expand(-1, 784) / 784`
+    In the Gaussian case you take the length of x − x̂, a root. It is half the *squared* length: no root.
+logits_cut_to_images: `(x - torch.sigmoid(logits))` → `(x - logits.clamp(0, 1))`
+    In the Gaussian case you cut the logits off at 0 and 1. x̂ is their sigmoid.
+gaussian_by_default: `likelihood: str = "bernoulli"` → `likelihood: str = "gaussian"`
+    Without `likelihood` you compute the Gaussian case. The default is "bernoulli": leave the first line as it was handed out.
 sign_of_bce: `per_pixel = F.binary_cross_entropy_with_logits(` → `per_pixel = -F.binary_cross_entropy_with_logits(`
     In the Bernoulli case the sign is reversed. Binary cross-entropy is the negative log-likelihood already.
 ink_only: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `-x * F.logsigmoid(logits)`
@@ -377,6 +391,12 @@ beta_on_everything: `(reconstruction_loss(x, logits, likelihood) + beta * gaussi
     `beta` weighs both terms. It belongs to the KL alone.
 reconstruction_alone: ` + beta * gaussian_kl(mu, logvar)` → ``
     The KL is missing from the loss, so this trains an autoencoder.
+kl_doubled: `beta * gaussian_kl(mu, logvar)` → `2 * beta * gaussian_kl(mu, logvar)`
+    The KL is twice what it should be: its ½ is missing.
+kl_divided_by_n: `beta * gaussian_kl(mu, logvar)` → `beta / len(x) * gaussian_kl(mu, logvar)`
+    The KL is divided by the number of images once more than the reconstruction loss. The batch mean is taken once.
+variance_for_logvar: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar.exp())`
+    You hand the variance to gaussian_kl. It takes `logvar` as it is.
 kl_alone: `reconstruction_loss(x, logits, likelihood) + ` → ``
     The reconstruction loss is missing: with the KL alone the encoder learns to say nothing.
 kl_summed_over_batch: `(reconstruction_loss(x, logits, likelihood) + beta * gaussian_kl(mu, logvar)).mean()` → `reconstruction_loss(x, logits, likelihood).mean() + beta * gaussian_kl(mu, logvar).sum()`
@@ -441,6 +461,10 @@ clamped_logits: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu).clamp(0, 1)`
     You cut the logits off at 0 and 1. The sigmoid makes images of them.
 tanh_for_sigmoid: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu).tanh()`
     You apply a tanh. The sigmoid makes probabilities of logits.
+softmax: `torch.sigmoid(vae.decode(mu))` → `torch.softmax(vae.decode(mu).flatten(1), 1).view_as(x)`
+    The pixels of an image add up to 1: this is a softmax. Every pixel is a yes-or-no question, with a sigmoid of its own.
+softmax_of_each_row: `torch.sigmoid(vae.decode(mu))` → `vae.decode(mu).softmax(-1)`
+    The pixels of a row add up to 1: this is a softmax. Every pixel is a yes-or-no question, with a sigmoid of its own.
 one_sigma_off: `vae.decode(mu)` → `vae.decode(mu + (0.5 * _).exp())`
     You decode mu + σ. To see what the model knows, decode the mean itself.
 stretched_to_the_full_range: `torch.sigmoid(vae.decode(mu))` → `(lambda l: (l - l.min()) / (l.max() - l.min()))(vae.decode(mu))`
@@ -583,6 +607,13 @@ def _mended_step(letter: str, bug: str, hint: str) -> Exercise:
         "The KL is missing from the loss, so this trains an autoencoder.",
     )
 
+    exercise.edited(
+        "kl_summed_over_batch",
+        "loss = reconstruction + kl",
+        "loss = reconstruction + len(x) * kl",
+        "The KL is summed over the batch, next to a reconstruction loss that is a batch mean.",
+    )
+
     @exercise.variant
     def by_distributions(vae, optimizer, x, eps):
         mu, logvar = vae.encode(x)
@@ -658,6 +689,8 @@ bce_of_probabilities: `F.binary_cross_entropy_with_logits(logits, x,` → `F.bin
     hand the logits themselves to the function that takes them.
 mean_over_everything: `F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()` → `F.binary_cross_entropy_with_logits(logits, x)`
     The sigmoid is gone, but the loss is now a mean over pixels. Leave the sum over the pixels of each image as it was.
+arguments_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy_with_logits(x, logits,`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
 squared_error: `F.binary_cross_entropy_with_logits(logits, x,` → `F.mse_loss(torch.sigmoid(logits), x,`
     You changed the likelihood: this is a squared error. Keep the binary cross-entropy, and hand it the logits.
 """)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .agreement import close, fact_agrees
-from .observation import NOT_WRITTEN, RAISED, Fact, Observation
+from .errors import meaning
+from .observation import NOT_WRITTEN, RAISED, Fact, Observation, name_of_result
 from .recorder import NotWritten
-
-# How near a sum or a factor must be to be called one: a sum of rounded numbers differs by less, and another mistake hardly ever.
-CERTAIN = 1e-4
+from .relations import CERTAIN, another_shape, one_number, same_shape
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def first_difference(seen: Observation, reference: Observation) -> Difference | 
                 at_most = f"{known.what} is {_show(found.value)}; it must be at most {known.limit:g}."
                 return Difference(f"{known.label}: {found.told or at_most}")
         elif not fact_agrees(found, known):
-            return Difference(f"{known.label}: {_explain(found, known)}")
+            return Difference(f"{known.label}: {_as_another_result(found, known, reference) or _explain(found, known)}")
     extra = next((f for f in seen if f.place not in places), None)
     if extra is not None:
         words = extra.told if extra.told and extra.what != RAISED else None
@@ -65,6 +64,8 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
         together = " Is one of them too many, or do they belong into one tensor?" * (known.results == 1)
+        if parts == 1 and _size(by_place.get((known.label, name_of_result(0, 1)))) == known.results * _size(known):
+            together = f" Its numbers are as many as those of all {known.results}: return these as a tuple, each by itself."
         return Difference(
             f"{known.label}: it returned {parts} value{'s' * (parts > 1)}; {known.results} expected.{together}"
         )
@@ -73,9 +74,23 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     return Difference(f"{known.label}: nothing to see for “{known.what}”; an earlier step of the same call went wrong.")
 
 
+def _size(fact: Fact | None) -> int:
+    return fact.value.size if fact is not None and isinstance(fact.value, np.ndarray) else 0
+
+
 def _error(fact: Fact) -> str:
-    """What was raised, and by which line of the student's."""
-    return fact.value + (f" (your {fact.told})" if fact.told else "")
+    """What was raised, by which line of the student's, and where it comes from."""
+    words = meaning(fact.value)
+    return fact.value + (f" (your {fact.told})" if fact.told else "") + (f". {words}" if words else "")
+
+
+def _as_another_result(found: Fact, known: Fact, reference: Observation) -> str | None:
+    """What to say where one of several results is what another of them should be."""
+    numbers = isinstance(found.value, np.ndarray) and found.value.dtype.kind == "f" and bool(found.value.any())
+    for other in reference if known.results > 1 and numbers else ():
+        if other.label == known.label and other.results and other.place != known.place and fact_agrees(found, other):
+            return f"{known.what} is what {other.what} should be: have they changed places?"
+    return None
 
 
 def _explain(found: Fact, known: Fact) -> str:
@@ -103,7 +118,14 @@ def _explain(found: Fact, known: Fact) -> str:
 
 
 def _shape_hint(found: Fact, known: Fact) -> str:
+    relation = another_shape(found.value.astype(np.float64), known.value.astype(np.float64))
     got, want = found.value.shape, known.value.shape
+    if relation and found.value.size != known.value.size:
+        return f" {relation}"
+    return (f" {relation}" if relation else "") + _question_about_shapes(got, want)
+
+
+def _question_about_shapes(got: tuple[int, ...], want: tuple[int, ...]) -> str:
     without_ones = [tuple(n for n in shape if n != 1) for shape in (got, want)]
     if len(got) > len(want) and without_ones[0] == without_ones[1]:
         return " Did you leave a dimension of 1 behind, by keepdim, by None, or not summed over?"
@@ -139,9 +161,11 @@ def _number_hint(found: Fact, known: Fact) -> str:
     if factor := _same_factor(value, want):
         by = "by the factor" if value.size == 1 else "always by the same factor,"
         return f"{places}, {by} {factor:.4g}. Is it a constant, or a mean instead of a sum?"
+    if relation := same_shape(value, want, wrong):
+        return f"{places}: {relation}"
     if value.size > 1:
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
-        return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}."
+        return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}{one_number(value, want, wrong) or '.'}"
     return f"{places}."
 
 

@@ -44,8 +44,11 @@ def note_codes(see: Recorder, label: str, z: Tensor) -> None:
     """Facts about codes z (M, D) that should be independent draws from N(0, I)."""
     z = z.double()
     error = 7 * 2**0.5 / len(z) ** 0.5  # 7 standard errors of the difference of two such samples
-    see.note(label, "mean of the z behind the images", z.mean(0), atol=error)
-    see.note(label, "spread of the z behind the images", z.std(0).log(), atol=error / 2**0.5)
+    mean, spread = (", ".join(f"{number:.2g}" for number in part.tolist()[:4]) for part in (z.mean(0), z.std(0)))
+    told = f"the z behind the images have the mean {mean}. A draw from the prior N(0, I) has 0 in each dimension."
+    see.note(label, "mean of the z behind the images", z.mean(0), atol=error, told=told)
+    told = f"the z behind the images have the standard deviation {spread}. A draw from the prior N(0, I) has 1 in each dimension."
+    see.note(label, "spread of the z behind the images", z.std(0).log(), atol=error / 2**0.5, told=told)
     see.note(label, "share of z within one standard deviation", (z.abs() < 1).double().mean(0), atol=error / 2)
     # Of some thousand normal draws a hundredth lies beyond; that none does happens less than once in a million times.
     told = (

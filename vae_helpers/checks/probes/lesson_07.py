@@ -11,6 +11,7 @@ from ...evaluate import evaluate_elbo
 from ...pretrained import load_parameters, load_pretrained
 from ...toy import LinearVAE
 from ..draws import note_codes, note_generator, note_own_noise
+from ..layers import layers_run, unlike_the_table
 from ..modules import fill_parameters
 from ..recorder import OWN_NOISE, Recorder, draws
 from . import choice, number, probe
@@ -74,8 +75,11 @@ def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> n
     module = cls(latent_dim)
     if not isinstance(module, nn.Module):
         raise TypeError(f"{getattr(cls, '__name__', cls)}({latent_dim}) is a {type(module).__name__}, not an nn.Module")
-    with torch.no_grad():
-        module(example)  # so that lazy layers have their parameters
+    layers = layers_run(module, example)  # after which lazy layers have their parameters, too
+    linear = {(3136, 256), (256, latent_dim), (256, 2 * latent_dim), (latent_dim, 256), (256, 3136)}
+    table = {nn.Linear: linear, nn.Conv2d: {(1, 32), (32, 64)}, nn.ConvTranspose2d: {(64, 32), (32, 1)}}
+    odd = unlike_the_table(layers, table, kernel=3)
+    see.note(label, "a layer that the table has not", odd or "none", told=odd)
     see.note(label, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
     return module
 
@@ -146,6 +150,8 @@ def generate(implementation, see: Recorder) -> None:
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
         told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
+        told = "the pixels of each row, column or image add up to 1: this is a softmax. Every pixel has a sigmoid of its own."
+        see.note(label, "pixels add up to 1", _add_up_to_1(images), told=told)
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
         told = "the second half of the images is the first once more: draw a z for each."
@@ -162,6 +168,11 @@ def generate(implementation, see: Recorder) -> None:
         told = "two images in a row are the same: draw a z for each."
         see.note(label, "two images in a row are the same", bool(torch.equal(images[0], images[1])), told=told)
     note_generator(see, "generate(vae, 5)", lambda **options: implementation(toy, 5, **options))
+
+
+def _add_up_to_1(images: Tensor) -> bool:
+    sums = (images.flatten(1).sum(1), images.sum(-1), images.sum(-2))
+    return any(torch.allclose(part, torch.ones(()), atol=1e-3) for part in sums)
 
 
 def _filled_toy(latent_dim: int, see: Recorder) -> LinearVAE:

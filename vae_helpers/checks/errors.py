@@ -1,0 +1,30 @@
+"""What the commonest errors of PyTorch come from, in words."""
+
+import re
+
+MEANINGS = {
+    r"Boolean value of Tensor with more than one value": (
+        "A tensor of several numbers is neither true nor false: ask `is None`, or take torch.where."
+    ),
+    r"'(tuple|list)' object has no attribute|must be Tensor, not (tuple|list)": (
+        "Several results come as a tuple: unpack it first."
+    ),
+    r"'NoneType' object|must be Tensor, not NoneType|'NoneType'$": (
+        "Something is None there: was a default not replaced, or does a function return nothing?"
+    ),
+    r"Can't call numpy\(\) on Tensor that requires grad": "NumPy knows no gradients: stay with PyTorch's functions.",
+    r"all elements of input should be between 0 and 1": (
+        "That function takes probabilities; logits go into binary_cross_entropy_with_logits."
+    ),
+    r"does not require grad and does not have a grad_fn": "Nothing behind it asks for a gradient: is something detached?",
+    r"backward through the graph a second time": "Each backward pass needs a forward pass of its own.",
+    r"modified by an inplace operation|leaf Variable that requires grad": (
+        "Something that a gradient needs is changed in place: make a new tensor, or update under torch.no_grad()."
+    ),
+    r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
+}
+
+
+def meaning(error: str) -> str | None:
+    """A sentence on where this error, "RuntimeError: …", comes from; None where nothing is certain."""
+    return next((words for pattern, words in MEANINGS.items() if re.search(pattern, error)), None)
