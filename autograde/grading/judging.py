@@ -23,6 +23,7 @@ def observe_mistake(exercise: str, mistake: str, seed: int) -> Observation:
     return observe(exercise, find_exercise(exercise).mistakes[mistake][1](), seed)
 
 
+@lru_cache(maxsize=4096)
 def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
     """What a known mistake is known by: what is seen of it, but for what its key says that rounding decides."""
     keys = {name: known for name, _, known in answer_key(exercise)[1]}
@@ -33,6 +34,7 @@ def forget_observations() -> None:
     """Free what is remembered: nobody else has the inputs of a submission that has been graded."""
     reference_observation.cache_clear()
     observe_mistake.cache_clear()
+    mistake_observation.cache_clear()
 
 
 def mistake_observations(exercise: str, seed: int) -> Iterator[tuple[str, str, Observation]]:

@@ -1,5 +1,7 @@
 """When two observations show the same behaviour: numbers within tolerances, words and errors alike."""
 
+from itertools import zip_longest
+
 import numpy as np
 
 from .observation import ADVICE, RAISED, Fact, Observation, undecided_places
@@ -8,9 +10,12 @@ from .observation import ADVICE, RAISED, Fact, Observation, undecided_places
 def agree(seen: Observation, known: Observation) -> bool:
     """Whether two observations show the same behaviour, within the second one's tolerances, where neither is undecided."""
     undecided = {*undecided_places(seen), *undecided_places(known)}
-    seen, known = ([f for f in facts if f.place not in undecided and f.what != ADVICE] for facts in (seen, known))
-    return [f.place for f in seen] == [f.place for f in known] and all(
-        fact_agrees(a, b) for a, b in zip(seen, known, strict=True)
+    seen, known = (
+        (fact for fact in facts if fact.what != ADVICE and not (undecided and fact.place in undecided))
+        for facts in (seen, known)
+    )
+    return all(
+        a is not None and b is not None and a.place == b.place and fact_agrees(a, b) for a, b in zip_longest(seen, known)
     )
 
 

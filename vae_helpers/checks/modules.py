@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -37,11 +38,17 @@ def fill_parameters(module: nn.Module, run: Callable[[nn.Module], tuple[Tensor, 
             for pattern in np.unique(moves, axis=1).T:
                 chosen = (moves == pattern[:, None]).all(0)
                 shape = (int(chosen.sum()), *parameter.shape[1:])
-                rng = np.random.default_rng([seed, zlib.crc32(f"{shape} {pattern.tolist()}".encode())])
                 std = 0.1 if parameter.ndim < 2 else (2 / parameter[0].numel()) ** 0.5
-                parameter[torch.from_numpy(chosen)] = std * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+                parameter[torch.from_numpy(chosen)] = std * _noise(seed, f"{shape} {pattern.tolist()}", shape)
     for parameter in frozen:
         parameter.requires_grad_(False)
+
+
+@lru_cache(maxsize=32)
+def _noise(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    """Normal noise that depends on all three."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
 def fill_linear_vae(vae: LinearVAE, seed: int) -> LinearVAE:

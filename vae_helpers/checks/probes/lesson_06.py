@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -157,8 +158,14 @@ def _statistics(label: str, draws: list[Parameters], see: Recorder) -> None:
 
 def drawn_parameters(see: Recorder, latent_dim: int) -> Parameters:
     """All 18 tensors, of the size that keeps signals near 1 in every layer; biases too, so that none can be left out unseen."""
+    return {name: p.clone() for name, p in _drawn(see.seed, latent_dim).items()}
+
+
+@lru_cache(maxsize=8)
+def _drawn(seed: int, latent_dim: int) -> Parameters:
+    rng = np.random.default_rng([seed, latent_dim])
     return {
-        name: torch.from_numpy(see.rng.standard_normal(shape, dtype=np.float32))
+        name: torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         * (0.3 if name.endswith("bias") else (2 / n) ** 0.5)
         for name, (shape, n) in table(latent_dim).items()
     }
@@ -183,6 +190,7 @@ def projections(value: Tensor, name: str) -> Tensor:
     return torch.einsum("ko,oi,ki->k", rows, value.reshape(len(value), -1), columns)
 
 
+@cache
 def _directions(shape: torch.Size, name: str) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(list(name.encode()))
     sizes = shape[0], shape[1:].numel()

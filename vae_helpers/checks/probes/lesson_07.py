@@ -150,7 +150,9 @@ def generate(implementation, see: Recorder) -> None:
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
         told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
-        told = "the pixels of each row, column or image add up to 1: this is a softmax. Every pixel has a sigmoid of its own."
+        told = (
+            "the pixels of each row, column or image add up to 1: this is a softmax. Every pixel has a sigmoid of its own."
+        )
         see.note(label, "pixels add up to 1", _add_up_to_1(images), told=told)
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
