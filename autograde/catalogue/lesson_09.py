@@ -14,7 +14,7 @@ from . import Exercise, reference
 linear_beta = Exercise("linear_beta")
 linear_beta.edits("""
 integer_division: `step / warmup_steps` → `float(step // warmup_steps)`
-    `//` rounds down: β stays 0 for the whole warm-up and then jumps to 1. Use `/`.
+    You round down, by `//` or `int`, so that β stays 0 for the whole warm-up and then jumps to 1. Use `/` alone.
 counts_from_one: `return step / warmup_steps` → `return (step + 1) / warmup_steps`
     β is one step ahead: `step` counts the steps already done, so that it is 0 at step 0 and reaches 1 at step
     warmup_steps.
@@ -114,7 +114,7 @@ def by_steps_left(step, warmup_steps):
 cyclical_beta = Exercise("cyclical_beta")
 cyclical_beta.edits("""
 integer_division: `(step % period) / period` → `(step % period) // period`
-    `//` rounds down, so that τ is always 0 and the KL is never paid. Use `/`.
+    You round down, by `//` or `int`, so that τ is always 0 and the KL is never paid. Use `/` alone.
 ramp_ignored: `done / ramp` → `done`
     Your β takes the whole period to rise. It rises during the share `ramp` of it, and stays at 1 for the rest: divide τ
     by ramp.
@@ -211,6 +211,12 @@ no_floor: `.clamp(min=floor)` → ``
     The floor is not used: this is the mean of the KL, which presses the code down from the first nat on.
 summed_after_the_maximum: `kl.mean().clamp(min=floor)` → `kl.clamp(min=floor).sum()`
     You take the maximum for each image and then the sum. First the mean over the batch, then the maximum.
+floor_in_bits: `clamp(min=floor)` → `clamp(min=floor * math.log(2))`
+    You multiply the floor by log 2, as if it were in bits. In spite of their name, free bits are counted in nats here: `floor` as it is.
+smooth_maximum: `kl.mean().clamp(min=floor)` → `floor + F.softplus(kl.mean() - floor)`
+    This is a smooth maximum (softplus or logaddexp), which lies above both, and still presses below the floor. Take the larger of the two itself.
+the_largest_image: `kl.mean()` → `kl.max()`
+    You compare the largest KL of an image with the floor. It is the mean over the batch that is compared.
 the_floor_as_a_number: `kl.mean().clamp(min=floor)` → `max(kl.mean(), floor)`
     Where the floor is the larger, Python's `max` returns it as it is, a float. A tensor is asked for there, too.
 gradient_below_the_floor: `kl.mean().clamp(min=floor)` → `kl.mean() + (kl.mean().clamp(min=floor) - kl.mean()).detach()`
@@ -287,6 +293,8 @@ distance_from_the_floor: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `((kl_p
     no gradient below.
 no_floor: `.clamp(min=floor)` → ``
     The floor is not used: this is the whole KL, which presses the code down from the first nat on.
+floor_in_bits: `clamp(min=floor)` → `clamp(min=floor * math.log(2))`
+    You multiply the floor by log 2, as if it were in bits. In spite of their name, free bits are counted in nats here: `floor` as it is.
 floor_shared_out: `clamp(min=floor)` → `clamp(min=floor / kl_per_dim.shape[1])`
     You share the floor out among the dimensions. `floor` is what each of them has.
 one_floor_given_back: `.clamp(min=floor).sum()` → `.sub(floor).clamp(min=0).sum() + floor`
@@ -449,6 +457,16 @@ number_of_dimensions: `math.log(len(z))` → `math.log(z.shape[1])`
     You subtract log D. The average is over the N images: log N.
 one_for_each_sample: `(own - aggregate).mean()` → `own - aggregate`
     You return a number for each sample. The estimate is their mean, one number.
+cross_entropy: `(own - aggregate).mean()` → `F.cross_entropy(log_q, torch.arange(len(z)))`
+    This is the cross entropy of guessing the image, with the sign the other way round and without log N. Information is log N minus that.
+log_to_base_two: `math.log(len(z))` → `math.log2(len(z))`
+    You subtract the logarithm of N to base 2. All logarithms are natural here: nats.
+all_pairs: `(own - aggregate).mean()` → `(log_q - aggregate[:, None]).mean()`
+    You average over all N² pairs of a sample and an image. In the first term each sample is under its own image: the diagonal.
+entropy_in_closed_form: `own = log_q.diagonal()` → `own = -posterior.entropy().sum(1)`
+    You take the first term in closed form, as minus an entropy. The estimate has log q(zₙ | xₙ) at the samples themselves, in both terms.
+constant_in_the_logarithm: `log_q.logsumexp(dim=1) - math.log(len(z))` → `(log_q.exp().mean(1) + 1e-8).log()`
+    You add a small constant inside the logarithm. In many dimensions densities are far smaller than it: stay with logarithms, by logsumexp.
 never_negative: `(own - aggregate).mean()` → `(own - aggregate).mean().clamp(min=0)`
     You cut the estimate off at 0. A single estimate may be negative, by chance, and then that is the answer.
 one_aggregate_for_all: `log_q.logsumexp(dim=1) - math.log(len(z))` → `log_q.logsumexp(dim=(0, 1)) - 2 * math.log(len(z))`
@@ -520,6 +538,14 @@ def no_normalising_constant(mu, logvar, z):
 @mutual_information.mistake("In your Gaussian density the ½ in front of the square is missing.")
 def square_not_halved(mu, logvar, z):
     table = (-((z[:, None] - mu).square()) / logvar.exp() - 0.5 * logvar).sum(2)
+    return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
+
+
+@mutual_information.mistake(
+    "In your Gaussian density you divide the square by σ. It is divided by the variance, exp(logvar)."
+)
+def divided_by_sigma(mu, logvar, z):
+    table = (-0.5 * (z[:, None] - mu).square() / (0.5 * logvar).exp() - 0.5 * logvar).sum(2)
     return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
 
 

@@ -31,6 +31,31 @@ def _schedule(see: Recorder, label: str, weight: Callable[[int], float], steps: 
         see.note(label, "the type of β", kinds[0] if kinds else "float", told=told)
 
 
+def _note_way(see: Recorder, label: str, weight: Callable[[int], float], ends: dict[int, str], rise: range) -> None:
+    """What a schedule does at some steps, and on its rise. ends: by step, what the text says of β there."""
+    with see.attempt(label):
+        for step, text in ends.items():
+            beta = float(weight(step))
+            see.note(label, f"β at step {step}", beta, told=f"β at step {step} is {beta:.4g}. {text}")
+        rises = torch.tensor([float(weight(step)) for step in rise]).diff()
+        told = "β does not rise by the same amount at every step. The rise is a straight line."
+        see.note(label, "β rises by unequal amounts", bool(rises.max() - rises.min() > 1e-4), told=told)
+
+
+def _note_one(see: Recorder, label: str, what: str, count: Callable[[], Any]) -> None:
+    """Whether the one dimension that there is, which `what` describes, is counted."""
+    with see.attempt(label):
+        found = count()
+        if not isinstance(found, numbers.Real) and not (isinstance(found, Tensor) and found.numel() == 1):
+            kind = f"a {type(found).__name__}"
+            see.note(
+                label, f"{what}, active", kind, told=f"{what} it returns {kind}; the number of dimensions is asked for."
+            )
+            return
+        told = f"{what} it {'counts' if found else 'does not count'} as active."
+        see.note(label, f"{what}, active", bool(found), told=told)
+
+
 def _note_whole(see: Recorder, label: str, count: Any) -> None:
     """Whether a count is a whole number, and no tensor."""
     if count is not None:
@@ -45,6 +70,12 @@ def linear_beta(implementation, see: Recorder) -> None:
     def call(label: str, warmup: int, steps: list[int]) -> None:
         _schedule(see, label, lambda step: implementation(step, warmup), steps)
 
+    ends = {
+        0: "The warm-up begins at 0.",
+        20: "There the warm-up is over, and β is 1.",
+        45: "After the warm-up β stays at 1.",
+    }
+    _note_way(see, "warmup_steps=20", lambda step: implementation(step, 20), ends, range(21))
     call("warmup_steps=10, steps 0, 1, 3, 5, 9, 10", 10, [0, 1, 3, 5, 9, 10])
     call("warmup_steps=10, steps 11, 25, 1000", 10, [11, 25, 1000])
     warmup = int(see.rng.integers(20, 400))
@@ -59,6 +90,9 @@ def cyclical_beta(implementation, see: Recorder) -> None:
     def call(label: str, period: int, steps: list[int], **ramp: float) -> None:
         _schedule(see, label, lambda step: implementation(step, period, **ramp), steps)
 
+    ends = {0: "A cycle begins with 0.", 10: "The ramp is over there, and β is 1.", 19: "After the ramp β stays at 1."}
+    ends |= {20: "There the second cycle begins, with 0."}
+    _note_way(see, "period=20, ramp not given", lambda step: implementation(step, 20), ends, range(11))
     call("period=10, ramp not given, steps 0 to 9", 10, list(range(10)))
     call("period=10, ramp not given, steps 10 to 21", 10, list(range(10, 22)))
     call("period=8, ramp=0.25, steps 0 to 17", 8, list(range(18)), ramp=0.25)
@@ -130,6 +164,9 @@ def active_units(implementation, see: Recorder) -> None:
     def call(label: str, mu: Tensor, **threshold: float) -> None:
         _note_whole(see, label, see.call(label, implementation, mu, inputs=["mu"], **threshold))
 
+    for variance in (0.0, 0.003, 0.03, 1.0):
+        told = f"with a variance of {variance} over 12 images"
+        _note_one(see, "one dimension, threshold 0.01", told, lambda v=variance: implementation(codes(12, [v], 1.0)))
     call("12 images, 5 dimensions", codes(12, [0.00003, 0.004, 0.05, 1.0, 4.0]))
     call("6 images, 6 dimensions", codes(6, [0.00002, 0.003, 0.00005, 0.05, 1.0, 0.004]))
     call("30 images, 4 dimensions, threshold=0.5", codes(30, [0.1, 0.36, 0.0004, 2.0]), threshold=0.5)
@@ -170,8 +207,11 @@ def predict_active_dims(implementation, see: Recorder) -> None:
         values = values[torch.from_numpy(see.rng.permutation(len(shares)))]
         _note_whole(see, label, see.call(label, implementation, values, sigma2, inputs=["eigenvalues", "sigma2"]))
 
+    for value, sigma2 in ((0.02, 0.04), (0.1, 0.04), (5.0, 9.0), (12.0, 9.0)):
+        what = f"with {value} as the eigenvalue and sigma2 = {sigma2}"
+        _note_one(see, "one eigenvalue", what, lambda v=value, s=sigma2: implementation(torch.tensor([v]), s))
     call("8 eigenvalues, sigma2 = 0.04", [0.2, 0.5, 0.8, -1e-7, 1.3, 2.0, 4.0, 20.0], 0.04)
     call("6 eigenvalues, sigma2 = 9", [0.05, 0.25, 0.7, 1.6, 4.0, 0.5], 9.0)
     call("5 eigenvalues, all above sigma2", [1.5, 2.0, 1.2, 5.0, 30.0], 0.25)
     call("4 eigenvalues, none above sigma2", [0.9, 0.5, 0.1, 0.01], 4.0)
-    call("one eigenvalue", [2.5], 0.01)
+    call("one eigenvalue that is drawn", [2.5], 0.01)
