@@ -137,6 +137,16 @@ def test_a_wrong_number_of_results():
     assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
 
 
+def test_a_list_where_one_tensor_is_asked_for():
+    parts = [fact(number, f"result {i + 1} of 5") for i, number in enumerate(RIGHT)]
+    assert "a list or tuple of 5; they belong into one tensor" in first_difference(parts, [fact(RIGHT)]).message
+
+
+def test_fractions_where_whole_numbers_are_asked_for():
+    assert "result has fractions; whole numbers" in first_difference([fact(RIGHT)], [fact(np.arange(5))]).message
+    assert "fractions" not in first_difference([fact(np.ones(5))], [fact(np.arange(5))]).message
+
+
 def test_one_tensor_with_the_numbers_of_all_results():
     right = [fact(RIGHT, "result 1 of 2"), fact(RIGHT**2, "result 2 of 2")]
     message = first_difference([fact(np.concatenate([RIGHT, RIGHT**2]))], right).message
@@ -156,6 +166,10 @@ def test_one_tensor_with_the_numbers_of_all_results():
         (lambda: torch.ones(2).sum().backward(), "is something detached"),
         (lambda: torch.ones(2, requires_grad=True).add_(1), "changed in place"),
         (lambda: torch.ones(2, 2) @ torch.ones(2, 2).double(), "Two dtypes meet"),
+        (lambda: torch.ones(2, 3) + torch.ones(2), "Two shapes don't fit"),
+        (lambda: np.ones((2, 3)) + np.ones(2), "Two shapes don't fit"),
+        (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "inner sizes of a matrix product differ"),
+        (lambda: torch.bincount(torch.ones(2, 2).long()), "Flatten it first"),
     ],
 )
 def test_what_an_error_of_pytorch_comes_from(wrong, words):

@@ -17,7 +17,7 @@ nearest_codes = Exercise("nearest_codes")
 nearest_codes.edits("""
 farthest: `argmin(dim=1)` → `argmax(dim=1)`
     These are the codes that are farthest away. The nearest has the smallest distance: argmin.
-one_per_code: `argmin(dim=1)` → `argmin(dim=0)`
+one_per_code: `distances.argmin(dim=1)` → `torch.cdist(z, codebook).argmin(dim=0)`
     For each code you name the nearest vector. It is the other way round: for each of the M vectors, the nearest of the K
     codes. Take argmin along the codes, dim=1.
 kept_dimension: `argmin(dim=1)` → `argmin(dim=1, keepdim=True)`
@@ -110,6 +110,8 @@ missing: `z + (z_q - z).detach()` → `z_q + 0 * z`
 fully_detached: `z + (z_q - z).detach()` → `z_q.detach()`
     The result is cut off from z as well as from z_q, so no gradient reaches the encoder at all. Only the *difference*
     z_q − z is to be detached.
+difference_subtracted: `z + (z_q - z).detach()` → `z - (z_q - z).detach()`
+    The value is 2z − z_q, on the far side of z. With the difference z_q − z added, it is z_q.
 reversed: `z + (z_q - z).detach()` → `z_q + (z - z_q).detach()`
     The roles are reversed: the value is z and the gradient goes to z_q. It should have the value of z_q, and send the
     gradient to z.
@@ -272,6 +274,14 @@ no_straight_through: `straight_through(z, self.lookup(indices))` → `self.looku
     encoder gets none of it.
 fully_detached: `straight_through(z, self.lookup(indices))` → `self.lookup(indices).detach()`
     z_q is detached, so the reconstruction's gradient ends there. Give back straight_through(z, z_q).
+gradient_to_both: `straight_through(z, self.lookup(indices))` → `z + self.lookup(indices) - z.detach()`
+    The reconstruction's gradient goes to the codebook as well. Give back straight_through(z, z_q), which sends it to z alone.
+reshaped_back_without_permuting: `straight_through(z, self.lookup(indices))` → `straight_through(z, self.codebook[indices].reshape(z.shape))`
+    `forward` reshapes the codes to z's shape where it should permute: self.codebook[indices] is (N, H, W, D). Take `lookup`.
+loss_summed_over_all_vectors: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]) * len(vectors)`
+    The loss is summed over all vectors. `vq_loss` averages over them, and that is the loss as it is.
+commitment_alone: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = 0.25 * (vectors - self.codebook[indices].detach()).square().sum(1).mean()`
+    Your loss is the commitment term alone, and nothing moves the codes. Take `vq_loss`, which has both.
 straight_through_reversed: `straight_through(z, self.lookup(indices))` → `straight_through(self.lookup(indices), z)`
     The arguments of straight_through are the wrong way round: the value is z's, and the gradient goes to the codebook.
 loss_after_straight_through: `vq_loss(vectors, self.codebook[indices])` → `vq_loss(vectors, straight_through(vectors, self.codebook[indices]))`
@@ -346,6 +356,14 @@ class LookupChannelsLast(_Around):
         return self.codebook[indices]
 
 
+@vector_quantizer.mistake(
+    "`lookup` reshapes where it should permute: self.codebook[indices] is (N, H, W, D), and the channels move with .permute(0, 3, 1, 2)."
+)
+class LookupReshaped(_Around):
+    def lookup(self, indices):
+        return self.codebook[indices].reshape(len(indices), -1, *indices.shape[1:])
+
+
 @vector_quantizer.variant
 class ByEinsum(nn.Module):
     def __init__(self, n_codes, dim):
@@ -407,6 +425,10 @@ divided_by_the_images: `/ indices.numel()` → `/ len(indices)`
     `indices.numel()`.
 largest_share: `return entropy.exp()` → `return 1 / shares.max()`
     This is one over the largest share. The perplexity is the exponential of the entropy.
+entropy_in_parts_of_the_largest: `return entropy.exp()` → `return entropy / torch.tensor(float(n_codes)).log()`
+    You divide the entropy by log n_codes: a number from 0 to 1. The perplexity is the entropy's exponential, a number of codes.
+softmax_of_the_counts: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `torch.bincount(indices.flatten(), minlength=n_codes).float().softmax(0)`
+    You take a softmax of the counts, which makes almost everything the largest of them. Shares are counts divided by their total.
 one_added_to_each: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(torch.bincount(indices.flatten(), minlength=n_codes) + 1) / (indices.numel() + n_codes)`
     You add 1 to each count. Nothing is added here: a code that does not occur contributes 0.
 """)
@@ -463,6 +485,12 @@ graph_kept: `z = z.detach()` → `pass`
 unused_codes_are_nan: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)` → `sums / counts[:, None]`
     A code whose count is 0 becomes 0/0, which is NaN, and NaN is never near anything again. Such a code keeps the vector
     that it has.
+rare_codes_kept: `torch.where(counts[:, None] > 0` → `torch.where(counts[:, None] >= 1`
+    Codes with a count below 1 keep their old vector. A count is an average, and may be small: wherever it is above 0, the code is sums / counts.
+codebook_in_the_sums: `sums = decay * sums` → `sums = decay * codebook`
+    You average the codebook where the sums belong. `sums` is a running average of its own; the codebook is made of it at the end.
+batch_divided_by_its_size: `(1 - decay) * assigned.sum(dim=0)\n    sums = decay * sums + (1 - decay) * assigned.T @ z` → `(1 - decay) * assigned.mean(dim=0)\n    sums = decay * sums + (1 - decay) * assigned.T @ z / len(z)`
+    You divide what the batch brings by its number of vectors. Counts are numbers of vectors, and sums are sums of them.
 unused_codes_go_to_zero: `torch.where(counts[:, None] > 0, sums / counts[:, None], codebook)` → `sums / counts[:, None].clamp(min=1e-5)`
     A code whose count is 0 is moved to the origin. It keeps the vector that it has: torch.where(counts > 0, …,
     codebook), with the shapes (K, 1) and (K, D).
@@ -535,6 +563,22 @@ def in_place(codebook, counts, sums, z, indices, decay=0.99):
     counts.copy_(new[1])
     sums.copy_(new[2])
     return new
+
+
+@ema_update.mistake(
+    "The new codebook is right, but you return the old `counts` and `sums`. The next batch needs the new ones."
+)
+def averages_as_they_came(codebook, counts, sums, z, indices, decay=0.99):
+    return reference("ema_update")(codebook, counts, sums, z, indices, decay)[0], counts, sums
+
+
+@ema_update.mistake(
+    "Your codes are the means of this batch's vectors alone. The code is the quotient of the two averages, sums / counts."
+)
+def codes_of_this_batch(codebook, counts, sums, z, indices, decay=0.99):
+    n = torch.bincount(indices, minlength=len(codebook)).float()[:, None]
+    means = torch.zeros_like(sums).index_add(0, indices, z.detach()) / n.clamp(min=1)
+    return torch.where(n > 0, means, codebook), *reference("ema_update")(codebook, counts, sums, z, indices, decay)[1:]
 
 
 @ema_update.mistake("You divide the new sums by the old counts. Both are averages after the batch.")
@@ -621,6 +665,8 @@ part_of_a_text: `kind not in ("A", "B")` → `kind not in "AB"`
     `in "AB"` asks whether `kind` is a part of that text, and "AB" and "" are parts of it. Ask in ("A", "B").
 visible_and_hidden_swapped: `return mask` → `return 1 - mask`
     Ones and zeros have changed places: 1 is visible, 0 is hidden.
+rows_above_hidden: `return mask` → `mask[:middle] = 0\n    return mask`
+    The rows above are hidden. They come earlier in reading order: show them, whole.
 one_place_too_far: `middle + (kind == "B") :` → `middle + 1 + (kind == "B") :`
     You hide one place too few in the centre's own row. With "A" the centre is hidden, with "B" what comes right
     after it.
@@ -721,6 +767,14 @@ def log_of_softmax(logits, indices):
 def reshaped_without_moving(logits, indices):
     rows = logits.reshape(-1, logits.shape[1])
     return F.cross_entropy(rows, indices.flatten(), reduction="none").view(len(logits), -1).sum(1)
+
+
+@code_length.mistake(
+    "This is a binary cross-entropy, which pays for every code that is not there, too. One of K codes stands in each place: −log_softmax of its logit."
+)
+def binary_cross_entropy(logits, indices):
+    one_hot = F.one_hot(indices, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").flatten(1).sum(1)
 
 
 @code_length.mistake(

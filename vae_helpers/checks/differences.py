@@ -63,6 +63,8 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
         return Difference(f"{pitfall.label}: {pitfall.told}")
     parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
+        if known.results == 1 and np.shape(known.value)[:1] == (parts,):
+            return Difference(f"{known.label}: it returned a list or tuple of {parts}; they belong into one tensor.")
         together = " Is one of them too many, or do they belong into one tensor?" * (known.results == 1)
         if parts == 1 and _size(by_place.get((known.label, name_of_result(0, 1)))) == known.results * _size(known):
             together = f" Its numbers are as many as those of all {known.results}: return these as a tuple, each by itself."
@@ -112,6 +114,8 @@ def _explain(found: Fact, known: Fact) -> str:
         return "that is not what happens. Think it through again before you run on."
     if known.value.dtype.kind == "b" and found.value.dtype.kind == "b" and known.value.size == found.value.size == 1:
         return f"{known.what}: {'yes' if found.value else 'no'}. It should be the other way round."
+    if known.value.dtype.kind == "i" and found.value.dtype.kind == "f" and (found.value % 1).any():
+        return f"{known.what} has fractions; whole numbers are asked for, such as indices or counts."
     if found.value.shape != known.value.shape:
         return f"{known.what} has shape {found.value.shape}, expected {known.value.shape}.{_shape_hint(found, known)}"
     return f"{known.what} {found.told or _number_hint(found, known)}"

@@ -21,6 +21,11 @@ MEANINGS = {
     r"modified by an inplace operation|leaf Variable that requires grad": (
         "Something that a gradient needs is changed in place: make a new tensor, or update under torch.no_grad()."
     ),
+    r"only supports 1-d": "Flatten it first.",
+    r"must match the size of tensor|could not be broadcast": (
+        "Two shapes don't fit there: is a dimension of 1 missing (`[:, None]`), or one too many, or are two swapped?"
+    ),
+    r"shapes cannot be multiplied": "The inner sizes of a matrix product differ: is one side transposed, or of a fixed size?",
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }
 

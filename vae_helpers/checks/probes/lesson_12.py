@@ -185,10 +185,21 @@ def ema_update(implementation, see: Recorder) -> None:
     names = {"inputs": ["codebook", "counts", "sums", "z", "indices"]}
 
     def call(
-        label: str, m: int, k: int, d: int, unused: tuple[int, ...] = (), empty: tuple[int, ...] = (), **options
+        label: str,
+        m: int,
+        k: int,
+        d: int,
+        unused: tuple[int, ...] = (),
+        empty: tuple[int, ...] = (),
+        counted: float = 9.0,
+        **options,
     ) -> None:
-        """`unused` codes get no vector in this batch; `empty` ones never had any."""
-        codebook, sums, counts = see.normal(k, d), see.normal(k, d, std=3), see.uniform(k, low=0.5, high=9.0)
+        """`unused` codes get no vector in this batch; `empty` ones never had any; the others' counts are at most `counted`."""
+        codebook, sums, counts = (
+            see.normal(k, d),
+            see.normal(k, d, std=3),
+            see.uniform(k, low=0.5 * min(1.0, counted), high=counted),
+        )
         counts[list(empty)], sums[list(empty)] = 0.0, 0.0
         counts[list(unused)] = 0.3  # seldom used, but used
         open_codes = np.setdiff1d(np.arange(k), [*unused, *empty])
@@ -197,6 +208,7 @@ def ema_update(implementation, see: Recorder) -> None:
 
     call("10 vectors, 4 codes of 3 numbers", 10, 4, 3)
     call("decay=0.5, 6 vectors, 3 codes of 3 numbers", 6, 3, 3, decay=0.5)
+    call("4 vectors, 3 codes that are seldom used", 4, 3, 2, counted=0.6)
     call("one code gets no vector", 9, 4, 2, unused=(1,))
     call("the last code gets no vector", 8, 4, 3, unused=(3,))
     call("one code never had any vector", 9, 5, 2, empty=(3,), decay=0.9)
