@@ -40,6 +40,19 @@ pieces_stacked_in_reverse: `x.split(batch_size)` → `reversed(x.split(batch_siz
     The codes are not in the order of the images.
 a_pair_for_each_batch: `vae.encode(batch)[0] for` → `torch.cat(vae.encode(batch), dim=1) for`
     You join mu and logvar side by side, (N, 2D). The code is mu alone, the first of the encoder's two results.
+chunk_for_split: `x.split(batch_size)` → `x.chunk(batch_size)`
+    `x.chunk(k)` cuts x into k pieces. You want pieces of at most k images, which is `x.split(k)`.
+batches_stacked: `torch.cat([vae` → `torch.stack([vae`
+    You stack the batches, which makes a new dimension and needs them equally long. Put them together along the one they have.
+batches_side_by_side: `for batch in x.split(batch_size)])` → `for batch in x.split(batch_size)], dim=1)`
+    You put the batches side by side, along the latent dimensions. The images are dimension 0.
+the_whole_model: `vae.encode(batch)[0]` → `vae(batch)[1]`
+    You call the whole model. It decodes for nothing, and an autoencoder returns something else there: all that is promised
+    is `vae.encode`.
+shuffled: `x.split(batch_size)` → `x[torch.randperm(len(x))].split(batch_size)`
+    You shuffle the images. Row i of the result belongs to image i.
+a_list_of_batches: `torch.cat([vae.encode(batch)[0] for batch in x.split(batch_size)])` → `[vae.encode(batch)[0] for batch in x.split(batch_size)]`
+    You return the codes in a list. One tensor (N, D) is wanted: put the pieces together.
 """)
 
 
@@ -146,6 +159,15 @@ one_piece_more: `(torch.arange(n) + 0.5) / n` → `(torch.arange(n) + 0.5) / (n 
     Your u are the first n of n + 1 pieces' middles, so they lean to the left. There are n pieces: (i + ½) / n.
 column_by_column: `torch.stack([z1.flatten(), z2.flatten()], dim=1)` → `torch.stack([z1.T.flatten(), z2.T.flatten()], dim=1)`
     The images come column by column. The top row comes first, from left to right, and then the next.
+turned_round: `quantiles.flip(0), quantiles, indexing` → `quantiles, quantiles.flip(0), indexing`
+    Left and right are exchanged, and top and bottom too. z1 grows to the right, so it is not flipped; z2 is, since it grows
+    upwards.
+columns_from_the_bottom: `quantiles.flip(0), quantiles, indexing="ij"` → `quantiles, quantiles, indexing="xy"`
+    The images come column by column, each from the bottom upwards. The top row comes first, from left to right, and then the next.
+a_grid_of_images: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae.decode(z)).view(n, n, 28, 28)`
+    You return the images as a grid, (n, n, 28, 28). They are wanted one after the other, (n·n, 1, 28, 28).
+one_large_picture: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae.decode(z)).view(n, n, 28, 28).permute(0, 2, 1, 3).reshape(28 * n, 28 * n)`
+    You put the images together into one large picture. They are wanted one after the other, (n·n, 1, 28, 28).
 """)
 
 
@@ -186,12 +208,24 @@ sigmoid_at_the_end: `return self.decode(mu)` → `return torch.sigmoid(self.deco
 returns_like_a_vae: `return self.decode(mu)` → `return self.decode(mu), mu, _`
     `ae(x)` returns three things, as a VAE does. Here the logits alone are wanted.
 decodes_logvar: `mu, _ = self.encode(x)` → `_, mu = self.encode(x)`
-    You decode the second head. The code is mu, the first of the encoder's two results.
+    `ae(x)` decodes the second of the two that `ae.encode(x)` returns. The first is mu, the code; it is the one to decode.
 encode_gives_the_code_alone: `return self.encoder(x)` → `return self.encoder(x)[0]`
     `ae.encode(x)` gives mu alone. It returns the pair (mu, logvar), as the VAE's does, so that the same functions work
     for both models.
 detached_code: `return self.decode(mu)` → `return self.decode(mu.detach())`
     The code is cut off from the encoder (detach, .data or no_grad), so that the encoder learns nothing.
+the_vae_itself: `return self.decode(mu)` → `return self.decode(mu + (0.5 * _).exp() * torch.randn_like(mu)), mu, _`
+    This is the VAE again: noise on the code, and three results. An autoencoder decodes mu itself, and returns the logits alone.
+noise_of_sigma_while_training: `return self.decode(mu)` → `return self.decode(mu + (0.5 * _).exp() * torch.randn_like(mu) if self.training else mu)`
+    In training mode noise is added to the code. An autoencoder has none in either mode.
+returns_the_code_too: `return self.decode(mu)` → `return self.decode(mu), mu`
+    `ae(x)` returns the logits and the code. Only the logits are wanted: who needs the code calls `ae.encode`.
+sigmoid_in_decode: `return self.decoder(z)` → `return torch.sigmoid(self.decoder(z))`
+    `ae.decode(z)` returns images. It gives the decoder's logits as they are: the loss and the plots apply the sigmoid.
+decodes_the_pair: `mu, _ = self.encode(x)` → `mu = self.encode(x)`
+    You decode the pair (mu, logvar) that `encode` returns. The decoder takes the code alone, the first of the two.
+latent_dim_not_passed_on: `self.encoder = Encoder(latent_dim)` → `latent_dim = 2\n        self.encoder = Encoder(latent_dim)`
+    latent_dim is 2 whatever was asked for. Pass on what `__init__` is given.
 """)
 
 
@@ -262,6 +296,12 @@ second_subtracted: `(1 - t) * z0 + t * z1` → `(1 - t) * z0 - t * z1`
     z1 is subtracted. At t = 1 the path should be at z1, not at −z1.
 mean_of_both: `(1 - t) * z0 + t * z1` → `0.5 * z0 + 0.5 * z1 + 0 * t`
     Every step is the point half way. The weights depend on t.
+start_forgotten: `(1 - t) * z0 + t * z1` → `t * (z1 - z0)`
+    At t = 0 this is 0: the way begins at z0, which is missing from the sum.
+away_from_the_end: `(1 - t) * z0 + t * z1` → `z0 + t * (z0 - z1)`
+    You walk away from z1. The way from z0 to z1 is z1 − z0.
+t_as_a_row: `t = t[:, None]` → `t = t[None]`
+    t gets its second dimension in front, (1, T), and meets the dimensions of the code. Put it behind, (T, 1).
 """)
 
 
@@ -331,6 +371,28 @@ never_above_a_right_angle: `cosine.clamp(-1, 1)` → `cosine.abs().clamp(-1, 1)`
     a negative cosine.
 degrees: `angle = torch.arccos(cosine.clamp(-1, 1))` → `angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))`
     You turn the angle into degrees. torch.sin takes radians.
+straight_below_20_degrees: `angle < 1e-3` → `cosine > 0.95`
+    You take the straight line for angles that are not that small. Only where sin Ω is nearly 0 (Ω below 1e-2 or so) are the two
+    the same.
+straight_below_6_degrees: `angle < 1e-3` → `angle < 0.1`
+    You take the straight line for angles that are not that small. Only where sin Ω is nearly 0 (Ω below 1e-2 or so) are the two
+    the same.
+turned_to_the_shorter_arc: `    angle = torch.arccos(` → `    if cosine < 0:\n        z1, cosine = -z1, -cosine\n    angle = torch.arccos(`
+    Where the cosine is negative you turn z1 round, so the path ends at −z1. (Quaternions are turned, since z and −z are the same
+    rotation. Two codes are not.)
+divided_by_one_length: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1) / z0.norm()`
+    You divide the scalar product by one of the two lengths. The cosine needs both.
+one_length_for_all: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1)` → `z0.norm() * (torch.sin((1 - t) * angle) * z0 / z0.norm() + torch.sin(t * angle) * z1 / z1.norm())`
+    All points of your path have the length of z0, so it does not end at z1. The weights multiply z0 and z1 as they are.
+second_weight_alone_divided: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1 / torch.sin(angle)`
+    Only the second weight is divided by sin Ω. Both are: brackets round the sum.
+angle_outside_the_sines: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1)` → `(torch.sin(1 - t) * angle * z0 + torch.sin(t) * angle * z1)`
+    The angle stands outside the sines. The formula has sin((1 − t) Ω) and sin(t Ω).
+parallel_without_a_second_dimension: `return lerp(z0, z1, t)` → `return (1 - t) * z0 + t * z1`
+    The straight line for parallel vectors has t of shape (T,) against codes of (D,). Give t its second dimension there, too, or
+    call lerp.
+t_without_a_second_dimension: `    t = t[:, None]\n` → ``
+    `t` meets the dimensions instead of standing across them. Give it a second dimension, as in lerp, before the last line.
 """)
 
 
@@ -346,8 +408,8 @@ def cosine_not_clamped(z0, z1, t):
 
 
 @slerp.mistake(
-    "A small number in the denominator keeps you from dividing by zero, but the sines above it are 0 as well: for parallel vectors your path falls "
-    "to 0. Return lerp(z0, z1, t) there."
+    "For parallel vectors your path falls to 0. The sines above the line are 0 as well there, and keeping the division from NaN (by a small number in "
+    "the denominator, or afterwards) does not bring the path back. Return lerp(z0, z1, t) there."
 )
 def epsilon_in_the_denominator(z0, z1, t):
     cosine = torch.dot(z0 / z0.norm(), z1 / z1.norm()).clamp(-1, 1)
@@ -442,12 +504,35 @@ samples_for_means: `z = path(mu[0], mu[1],` → `mu = mu + (0.5 * _).exp() * tor
     You walk between two random samples, so every call gives other images. The code of an image is the mean, mu.
 always_straight: `path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `slerp(mu[0], mu[1], torch.linspace(0, 1, steps))`
     You always take slerp. The argument `path` says which way to go: call it.
+one_step_too_many: `torch.linspace(0, 1, steps)` → `torch.linspace(0, 1, steps + 1)`
+    There is one image too many. `steps` counts the images, both ends included.
+codes_returned: `return torch.sigmoid(vae.decode(z))` → `return z`
+    You return the codes on the way. Decode them, and make images of the logits.
+thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
+originals_at_the_ends: `return torch.sigmoid(vae.decode(z))` → `return torch.cat([x0[None], torch.sigmoid(vae.decode(z[1:-1])), x1[None]])`
+    The ends are x0 and x1 themselves. All images come from the decoder, also the first and the last: they are reconstructions.
+mixtures_encoded: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `    mixed = path(x0.flatten(), x1.flatten(), torch.linspace(0, 1, steps)).view(steps, 1, 28, 28)\n    z = vae.encode(mixed)[0]`
+    You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and walk between their codes.
+mixtures_encoded_on_a_line: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `    t = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)\n    z = vae.encode((1 - t) * x0 + t * x1)[0]`
+    You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and let `path` walk between their codes.
+logits_mixed: `    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))\n    return torch.sigmoid(vae.decode(z))` → `    ends = vae.decode(mu).flatten(1)\n    return torch.sigmoid(path(ends[0], ends[1], torch.linspace(0, 1, steps)).view(steps, 1, 28, 28))`
+    You mix what the decoder makes of the two ends. Walk between their codes, and decode every place on the way.
+the_whole_model: `vae.encode(torch.stack([x0, x1]))` → `vae(torch.stack([x0, x1]))[1:]`
+    You call the whole model. An autoencoder returns something else there: all that is promised is `vae.encode` and `vae.decode`.
 """)
 
 
 @interpolate.mistake("You mix the images, pixel by pixel. Mix their codes, and decode every mixture.")
 def images_mixed(vae, x0, x1, steps, path):
     return path(x0.flatten(), x1.flatten(), torch.linspace(0, 1, steps)).reshape(steps, 1, 28, 28)
+
+
+@interpolate.mistake(
+    "You mix the images, pixel by pixel, on a straight line. Encode them, and let `path` walk between their codes."
+)
+def images_mixed_on_a_line(vae, x0, x1, steps, path):
+    return torch.stack([torch.lerp(x0, x1, t) for t in torch.linspace(0, 1, steps)])
 
 
 @interpolate.mistake(
@@ -494,6 +579,12 @@ values_of_its_own: `= values` → `= torch.linspace(-3, 3, len(values))`
     You make values of your own, from −3 to 3. Use those that you are given.
 dimensions_counted_from_one: `codes[:, dim] = values` → `codes[:, dim - 1] = values`
     Another dimension is replaced: they are counted from 0, as everywhere in Python.
+expand_for_repeat: `z.repeat(len(values), 1)` → `z.expand(len(values), -1)`
+    All rows that `expand` makes are the same memory, so that they can't be written to apart. Make copies.
+a_row_for_a_column: `codes[:, dim] = values` → `codes[dim] = values`
+    You write a row of the codes, codes[dim]. Each row is one code, so a dimension is a column.
+thresholded: `torch.sigmoid(vae.decode(codes))` → `(vae.decode(codes) > 0).float()`
+    You cut the images to black and white. Keep the grey values: they are the model's probabilities.
 """)
 
 
@@ -558,6 +649,16 @@ halved: `return mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim
     You go half of the way. The whole way leads from one mean to the other: their difference.
 medians: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target].median(dim=0).values - mu[labels == source].median(dim=0).values`
     You take medians. The way leads from mean to mean.
+mean_over_dimensions: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target].mean(dim=1) - mu[labels == source].mean(dim=1)`
+    You average over the dimensions of each code. The mean of a group runs over its rows, dim=0.
+rows_subtracted: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `(mu[labels == target] - mu[labels == source]).mean(dim=0)`
+    You subtract the codes of the two groups row by row, and the groups differ in size. Take the mean of each group first.
+labels_as_row_numbers: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[target] - mu[source]`
+    You take the label for the number of a row: these are two single codes. Average all rows that have the label.
+added: `mu[labels == target].mean(dim=0) - mu` → `mu[labels == target].mean(dim=0) + mu`
+    You add the two means. The way from one to the other is their difference.
+source_mean_alone: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == source].mean(dim=0)`
+    This is the mean code of the source. Subtract it from that of the target.
 """)
 
 
@@ -639,6 +740,28 @@ largest_less_smallest: `steps.max()` → `(steps.max() - steps.min())`
     You subtract the smallest step from the largest one. Asked for is the largest over the mean.
 median_for_mean: `steps.mean()` → `steps.median()`
     You divide by the median step. The mean is asked for: then the result lies between 1 and T − 1.
+sample_spread_for_largest: `steps.max()` → `steps.std()`
+    You divide the spread of the steps by their mean. Asked for is the largest over the mean.
+one_norm_for_all: `.flatten(1).norm(dim=1)` → `.norm()`
+    You take one norm of all differences together, so that a single step is left and the result is always 1. Each step has its
+    own length.
+all_ratios: `steps.max() / steps.mean()` → `steps / steps.mean()`
+    You return the ratio of every step. One number is wanted: the largest of them.
+end_to_end: `steps.max()` → `(images[-1] - images[0]).norm()`
+    You measure from the first image to the last. Asked for is the largest single step over the mean step.
+distance_from_the_first: `images[1:] - images[:-1]` → `images - images[0]`
+    You measure how far each image is from the first. A step is from one image to the next.
+mean_subtracted: `steps.max() / steps.mean()` → `steps.max() - steps.mean()`
+    You subtract the mean step. Divide by it, so that the length of the path plays no part.
+mean_step_alone: `steps.max() / steps.mean()` → `steps.mean()`
+    This is the mean step itself. Asked for is the largest over the mean.
+last_step_missing: `images[1:] - images[:-1]` → `images[1 : max(2, len(images) - 1)] - images[: max(1, len(images) - 2)]`
+    The last step is missing. T images have T − 1 steps, the last of them to images[T − 1].
+diff_along_a_row: `(images[1:] - images[:-1])` → `images.diff()`
+    `diff` subtracts along the last dimension, so these are differences of neighbouring pixels. A step is from one image to the
+    next, dim=0.
+diff_of_every_pixel: `(images[1:] - images[:-1]).flatten(1).norm(dim=1)` → `(images[1:] - images[:-1]).abs()`
+    You take the changes of single pixels as steps. A step is one length for the whole image.
 """)
 
 
@@ -717,6 +840,20 @@ share_of_all_entries: `.amax(dim=1)` → ``
     first.
 the_unsure_ones: `confidence > 0.9` → `confidence < 0.9`
     This is the share of images that are *not* taken for digits.
+largest_over_the_images: `.amax(dim=1)` → `.amax(dim=0)`
+    You take the largest over the images, for each class. The confidence of an image is the largest of its own ten, dim=1.
+class_for_confidence: `.amax(dim=1)` → `.argmax(dim=1)`
+    argmax gives *which* class is the largest. The confidence is how large it is.
+own_codes: `decoder(z)` → `decoder(torch.randn_like(z))`
+    You draw codes of your own. Decode those that you are given.
+sampled_pixels: `torch.sigmoid(decoder(z))` → `torch.bernoulli(torch.sigmoid(decoder(z)))`
+    You draw black and white pixels. The classifier gets the grey images, as the decoder makes them.
+not_averaged: `(confidence > 0.9).float().mean()` → `confidence > 0.9`
+    You return yes or no for each image. The share is the mean of them.
+mean_of_booleans: `.float().mean()` → `.mean()`
+    PyTorch takes no mean of True and False. Turn them into numbers first, by .float().
+mean_of_the_confident: `(confidence > 0.9).float().mean()` → `confidence[confidence > 0.9].mean()`
+    You average the confidence of those above 0.9. Wanted is how many of all codes they are, as a share.
 """)
 
 

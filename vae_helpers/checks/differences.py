@@ -107,6 +107,8 @@ def _explain(found: Fact, known: Fact) -> str:
     if known.what.startswith("dtype of") and isinstance(known.value, str):
         return f"{known.what} is {found.value}; it should be {known.value}."
     if isinstance(found.value, str):
+        if found.value == "None" and found.results:
+            return f"{known.what} is None. Is a `return` missing?"
         return f"{known.what} is {found.value}" + ("." if isinstance(known.value, str) else "; numbers were expected.")
     if isinstance(known.value, str):
         return f"{known.what} is {_show(found.value)}; it should be {known.value}."
@@ -143,6 +145,10 @@ def _question_about_shapes(got: tuple[int, ...], want: tuple[int, ...]) -> str:
         return " A sum or mean over a dimension seems to be missing, or two shapes broadcast against each other."
     if sorted(got) == sorted(want):
         return " Are two dimensions swapped?"
+    if np.prod(got) == np.prod(want):
+        return " The numbers are as many, arranged in another way."
+    if got[1:] == want[1:] and got[0] < want[0]:
+        return " Some are missing: does a loop keep its last pass alone, or stop too early?"
     return ""
 
 
