@@ -69,7 +69,8 @@ def test_equal_is_right_in_one_calm_line():
         (np.where(RIGHT > 4, np.inf, RIGHT), "infinite in 1 of 5 places"),
         (RIGHT + [0, 0, 1, 0, 0], r"off in 1 of 5 places; the first is at \[2\], where you have 4.75"),
         (np.float64(7.0), r"shape \(\)"),
-        ("None", "result is None; numbers were expected"),
+        ("None", r"result is None\. Is a `return` missing\?"),
+        ("a set", "result is a set; numbers were expected"),
     ],
 )
 def test_a_difference_in_words(value, words):
