@@ -665,6 +665,12 @@ for _digits in (9, 10, 12):
         return (x * np.log(p + small) + (1 - x) * np.log(1 - p + small)).sum(axis=(1, 2, 3))
 
     _with_small_number(f"added_1e_{_digits}", _added)
+# In float32, 1 minus such a number is rounded by as much as it is itself.
+for _name, _smallest in (("1e_6", 1e-6), ("1e_7", 1e-7), ("eps", 2.0**-23)):
+    _with_small_number(
+        f"clipped_in_float32_at_{_name}",
+        lambda x, logits, c=_smallest: _clipped(_probabilities(logits).astype(np.float32), x, c),
+    )
 for _largest in (10, 20, 50, 80, 88, 100):
     _with_clipped_logits(_largest)
 
