@@ -2,7 +2,7 @@
 
 import sys
 from functools import cache
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from .lesson import Cell, Lesson, LessonError
@@ -15,7 +15,7 @@ def reference_namespace(lesson: Lesson) -> dict[str, Any]:
 
 
 def run_cells(lesson: Lesson, edit: tuple[str, str, str] | None = None) -> dict[str, Any]:
-    """Run the given and solution cells in a fresh module; `edit` = (exercise, old, new) changes one solution first.
+    """Run the given and solution cells in a fresh module; `edit` = (exercise, old, new) changes one solution first, and is the last.
 
     Raises ValueError when `old` does not stand exactly once in that solution.
     """
@@ -31,11 +31,18 @@ def run_cells(lesson: Lesson, edit: tuple[str, str, str] | None = None) -> dict[
                 raise ValueError(f"`{edit[1]}` stands {source.count(edit[1])} times in the solution, not once")
             source = source.replace(edit[1], edit[2])
         try:
-            exec(compile(source, f"{lesson.path}:{cell.exercise or 'given'}", "exec"), module.__dict__)
+            exec(_compiled(source, f"{lesson.path}:{cell.exercise or 'given'}"), module.__dict__)
         except Exception as error:
             what = " ".join(f"{type(error).__name__}: {error}".split())
             raise LessonError(f"{lesson.path}:{cell.line}: the cell that begins here stops with {what}") from error
+        if edit and cell.exercise == edit[0]:
+            break
     return module.__dict__
+
+
+@cache
+def _compiled(source: str, file: str) -> CodeType:
+    return compile(source, file, "exec")
 
 
 def implementation_of(cell: Cell, namespace: dict[str, Any]) -> Any:
