@@ -157,6 +157,17 @@ code_detached_for_the_decoder: `vae.decode(z.flatten(0, 1))` → `vae.decode(z.f
     The values are right, but the decoder gets a detached z, so that the likelihood teaches the encoder nothing.
 thresholded_images: `(logits, x.expand_as(logits)` → `(logits, (x > 0.5).float().expand_as(logits)`
     You round the image to black and white. Take the pixels as they are given.
+validated_images: `pixels = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")` → `pixels = -torch.distributions.Bernoulli(logits=logits).log_prob(x)`
+    `Bernoulli` refuses grey pixels unless you say validate_args=False. Section 4 will hand you grey images.
+samples_and_images_exchanged: `.unflatten(0, z.shape[:2])` → `.unflatten(0, (z.shape[1], z.shape[0])).transpose(0, 1)`
+    You take the logits apart as (N, K), and the flattened z had all images of sample 0 first: (K, N). Samples of one image get
+    to another.
+densities_not_summed: `Normal(mu, std).log_prob(z).sum(dim=2)` → `Normal(mu, std).log_prob(z)`
+    The log density of q is not summed over the D dimensions.
+constant_of_q_lost: `Normal(mu, std).log_prob(z).sum(dim=2)` → `(-0.5 * ((z - mu) / std).square() - std.log()).sum(dim=2)`
+    log q(z|x) has lost its −½·log 2π in each dimension, and log p(z) has it still. Write it in both, or in neither.
+q_at_a_detached_sample: `Normal(mu, std).log_prob(z)` → `Normal(mu, std).log_prob(z.detach())`
+    The values are right, but z is detached in q's density, so that part of the encoder's gradient is lost. Leave z in the graph.
 """)
 
 
@@ -479,8 +490,6 @@ def counts_the_wrong_way(bounds, counts):
 
 @combine_bounds.mistake("Counts belong to parts, the rows of `bounds`. You lay them along the images: counts[:, None].")
 def counts_along_images(bounds, counts):
-    if bounds.shape[0] != bounds.shape[1]:
-        return reference("combine_bounds")(bounds, counts)
     return (bounds + counts.log()).logsumexp(0) - counts.sum().log()
 
 
@@ -530,6 +539,26 @@ def sum_of_bounds(bounds, counts):
 @combine_bounds.mistake("This is the bound of the part with the most samples. The other parts count too.")
 def largest_part_only(bounds, counts):
     return bounds[counts.argmax()]
+
+
+@combine_bounds.mistake(
+    "The counts are only in the total. A part's sum of weights is its mean times its count: add log K_b to its bound."
+)
+def counts_in_the_total_alone(bounds, counts):
+    return bounds.logsumexp(0) - counts.sum().log()
+
+
+@combine_bounds.mistake("You add up over the images, and each part keeps a number. Add up over the parts, the rows: dim=0.")
+def summed_over_images(bounds, counts):
+    return (bounds + counts.log()[:, None]).logsumexp(1) - counts.sum().log()
+
+
+@combine_bounds.mistake(
+    "You subtract one maximum from the whole table. Where images lie far apart, the weights of all but one round to 0: each image needs its own."
+)
+def one_maximum_for_all(bounds, counts):
+    top = bounds.max()
+    return ((counts[:, None] * (bounds - top).exp()).sum(0) / counts.sum()).log() + top
 
 
 @combine_bounds.variant
@@ -638,9 +667,14 @@ def normal_noise(x, generator=None):
     return (torch.randn(x.shape, generator=generator) < x).float()
 
 
+@binarize.mistake("The result is always float32. It has the dtype of x: .to(x.dtype).")
+def always_float32(x, generator=None):
+    return (torch.rand(x.shape, generator=generator) < x).float()
+
+
 @binarize.variant
 def by_comparison(x, generator=None):
-    return (torch.rand(x.shape, generator=generator) < x).float()
+    return (torch.rand(x.shape, generator=generator) < x).to(x.dtype)
 
 
 @binarize.variant
@@ -657,7 +691,7 @@ def by_where(x, generator=None):
 @binarize.variant
 def with_numpy(x, generator=None):
     seed = torch.randint(2**31, (1,), generator=generator).item()
-    return torch.from_numpy((np.random.default_rng(seed).random(x.shape) < x.numpy()).astype(np.float32))
+    return torch.from_numpy((np.random.default_rng(seed).random(x.shape) < x.numpy()).astype(x.numpy().dtype))
 
 
 # --- iwae_loss ----------------------------------------------------------------------------------------------------------------
@@ -750,6 +784,31 @@ def surrogate_with_live_weights(log_weights):
     return -(log_weights.softmax(0) * log_weights).sum(0).mean()
 
 
+@iwae_loss.mistake(
+    "You leave the logarithm: exp(−1000) is 0 and exp(1000) is infinite. Subtract each image's largest log weight first, or use logsumexp."
+)
+def overflows_in_loss(log_weights):
+    return -log_weights.exp().mean(0).log().mean()
+
+
+@iwae_loss.mistake(
+    "You subtract one maximum from the whole table. Where images lie far apart, the weights of all but one round to 0: each image needs its own."
+)
+def one_maximum_in_loss(log_weights):
+    top = log_weights.max()
+    return -((log_weights - top).exp().mean(0).log() + top).mean()
+
+
+@iwae_loss.mistake("You subtract the largest log weight and never add it back.")
+def maximum_not_added_back_in_loss(log_weights):
+    return -(log_weights - log_weights.amax(0)).exp().mean(0).log().mean()
+
+
+@iwae_loss.mistake("You negate the log weights before the mean is taken. The loss is minus the bound: the sign comes last.")
+def negated_weights(log_weights):
+    return reference("iwae_bound")(-log_weights).mean()
+
+
 @iwae_loss.variant
 def in_one_line(log_weights):
     return (math.log(log_weights.shape[0]) - torch.logsumexp(log_weights, 0)).mean()
@@ -794,6 +853,12 @@ summed_over_images: `return -(weights * log_w).sum(dim=0).mean()` → `return -(
     You sum over the images. The loss is their average.
 mean_over_samples: `return -(weights * log_w).sum(dim=0).mean()` → `return -(weights * log_w).mean()`
     You average over the samples. The normalised weights add up to 1 already: sum over k, average over n.
+squared_in_the_hook: `weights[:, :, None] * gradient` → `weights[:, :, None].square() * gradient`
+    What flows to the encoder has w̃ from the loss already. Squared weights on top make w̃³ of it: multiply by w̃ once.
+weights_over_the_images: `log_w.detach().softmax(dim=0)` → `log_w.detach().softmax(dim=1)`
+    The weights are normalised over the images. They add up to 1 over the samples of each image, dim=0.
+no_weights: `return -(weights * log_w).sum(dim=0).mean()` → `return -log_w.mean()`
+    The loss averages the log weights, as the ELBO does. Each stands with its normalised weight w̃.
 """)
 doubly_reparameterized_loss.recurring(own_noise("eps"), detached)
 
@@ -870,6 +935,35 @@ log_forgotten: `uniforms[t - 1].log() < log_ratio` → `uniforms[t - 1] < log_ra
     You compare u with a log ratio. Take the logarithm of u, or the exponential of the ratio.
 prior_tempered_too: `betas[t] * (proposed - current) + prior.log_prob(proposal) - prior.log_prob(z)` → `betas[t] * (proposed - current + prior.log_prob(proposal) - prior.log_prob(z))`
     The prior has the power 1 in every f_t; only the likelihood has the power β_t.
+prior_fades: `+ prior.log_prob(proposal) - prior.log_prob(z)` → `+ (1 - betas[t]) * (prior.log_prob(proposal) - prior.log_prob(z))`
+    The prior gets the power 1 − β_t. It has the power 1 in every f_t: f_T is p(x|z) p(z).
+difference_in_the_acceptance: `betas[t] * (proposed - current)` → `(betas[t] - betas[t - 1]) * (proposed - current)`
+    The acceptance has the difference of two betas. That belongs in the weight; the step moves under f_t, with β_t itself.
+accepted_the_wrong_way_round: `uniforms[t - 1].log() < log_ratio` → `uniforms[t - 1].log() > log_ratio`
+    The comparison is the wrong way round: a proposal is accepted where log u is below the log ratio.
+never_accepted: `accept = uniforms[t - 1].log() < log_ratio` → `accept = torch.zeros_like(log_ratio, dtype=torch.bool)`
+    Every weight is made with the likelihood of the z that its chain began with: z never moves, or the likelihood of where it
+    stands now is not the one you go on with.
+proposal_from_zero: `z + step_size * noise[t - 1]` → `step_size * noise[t - 1]`
+    Your proposal forgets where the chain is: it is z plus the step.
+step_size_unused: `z + step_size * noise[t - 1]` → `z + noise[t - 1]`
+    `step_size` is not used. The proposal is z + s·ε.
+noise_of_the_next_step: `noise[t - 1]` → `noise[t]`
+    You count the noise from 1. The entry t − 1 belongs to step t, so noise[t] runs out at the last one.
+last_step_left_out: `range(1, len(betas))` → `range(1, len(betas) - 1)`
+    The last step is missing, so the betas of your steps don't reach 1. There are T steps, t = 1 to T.
+first_step_left_out: `range(1, len(betas))` → `range(2, len(betas))`
+    The first step is missing. There are T steps, t = 1 to T, and the first weight has β_1 − β_0.
+prior_in_the_weight: `(betas[t] - betas[t - 1]) * current` → `(betas[t] - betas[t - 1]) * (current + prior.log_prob(z))`
+    The prior is in the weight. It has the power 1 in f_t and in f_{t−1}, and cancels: only the likelihood is left.
+bound_returned: `return log_w` → `return log_w.logsumexp(0) - math.log(len(log_w))`
+    You return the bound. Asked for are the log weights, (K, N); whoever calls takes their iwae_bound.
+mean_returned: `return log_w` → `return log_w.mean(0)`
+    You average the log weights over the chains. Return them all, (K, N).
+likelihood_added_at_the_end: `return log_w` → `return log_w + current`
+    The likelihood of the last z is added once more. The differences of the betas add up to 1 already.
+prior_averaged_over_dimensions: `prior.log_prob(proposal) - prior.log_prob(z)` → `(prior.log_prob(proposal) - prior.log_prob(z)) / z.shape[-1]`
+    The log density of the prior is averaged over the dimensions. It is their sum.
 """)
 annealed_importance_sampling.recurring(own_noise("noise"))
 

@@ -202,6 +202,7 @@ class Recorder:
         atol: Any = 1e-5,
         raises: type[Exception] | None = None,
         by_chance: bool = False,
+        told: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call `function` and record its result (each part of a tuple), gradients, changed inputs, reseeding.
@@ -212,6 +213,7 @@ class Recorder:
             ReLUs it must be large: a unit that is 0 up to rounding switches on or off.
         raises: the class of error that a right answer raises here.
         by_chance: whether a right answer draws random numbers here.
+        told: what to say of numbers that are wrong here, after "result", where it is true of all that can be wrong with them.
         Returns what the function returned, or None where it raised.
         Raises ValueError where `inputs` names more than there is, or `gradients` something else than an argument.
         """
@@ -250,16 +252,16 @@ class Recorder:
                 self.printed = self.printed or printed.getvalue()
             if not torch.is_grad_enabled():
                 torch.set_grad_enabled(True)
-                told = (
+                words = (
                     "it switches gradients off for good (torch.set_grad_enabled): use `with torch.no_grad():`, which ends."
                 )
-                self.note(label, "gradients are switched off", True, told=told)
+                self.note(label, "gradients are switched off", True, told=words)
             reseeded = torch.initial_seed() != call_seed
             drawn = not by_chance and not reseeded and draws() != before_it
             parts = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             for i, part in enumerate(parts):
-                told = _told(part, drawn, [*names, *kwargs])
-                self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=told)
+                words = _told(part, drawn, [*names, *kwargs]) or told
+                self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=words)
                 self._note_pitfalls(
                     label, name_of_result(i, len(parts)), part, [*leaves.values(), *_tensors(passed, kwargs)]
                 )

@@ -49,11 +49,18 @@ def _parts(vae: LinearVAE) -> dict[str, list[Tensor]]:
 def log_weights(implementation: Callable, see: Recorder) -> None:
     near = {"inputs": ["vae", "x", "eps"], "rtol": 3e-5, "atol": 5e-3}
 
-    def run(label: str, vae: LinearVAE, x: Tensor, k: int, gradients: bool = False) -> None:
+    def run(label: str, vae: LinearVAE, x: Tensor, k: int, gradients: bool = False, told: str | None = None) -> None:
         eps = see.normal(k, len(x), vae.latent_dim)
         weighting = see.uniform(k, len(x), low=0.5, high=1.5)
-        promised = SimpleNamespace(encode=vae.encode, decode=vae.decode)
-        result = see.call(label, implementation, promised, x, eps, **near)
+
+        def decode(z: Tensor) -> Tensor:
+            if z.ndim != 2:
+                raise ValueError(f"vae.decode got z of the shape {tuple(z.shape)}; it takes two dimensions, (M, D)")
+            return vae.decode(z)
+
+        result = see.call(
+            label, implementation, SimpleNamespace(encode=vae.encode, decode=decode), x, eps, told=told, **near
+        )
         if gradients and isinstance(result, Tensor) and result.shape == weighting.shape:
             note_gradients(see, label, (weighting * result).sum(), _parts(vae))
 
@@ -68,10 +75,14 @@ def log_weights(implementation: Callable, see: Recorder) -> None:
     sure, x = _toy(see, 2), _images(see, 1)
     with torch.no_grad():
         sure.decoder[0].bias.copy_(((2 * x - 1) * see.uniform(1, 1, 28, 28, low=40, high=120)).flatten())
-    run("a decoder that is sure of every pixel", sure, x, 3)
+    told = (
+        "is off where the decoder is sure of its pixels: are probabilities or logits clamped, rounded to 0 or 1, or given a "
+        "small constant? The logits say the likelihood as they are."
+    )
+    run("a decoder that is sure of every pixel", sure, x, 3, told=told)
     # Two images: what is lost of a likelihood differs from one to the other, and is no constant term.
     wrong = see.uniform(2, 1, 28, 28) < torch.tensor([0.03, 0.08])[:, None, None, None]
-    run("a decoder that is sure, and now and then wrong", sure, torch.where(wrong, 1 - x, x), 3)
+    run("a decoder that is sure, and now and then wrong", sure, torch.where(wrong, 1 - x, x), 3, told=told)
 
 
 @probe("iwae_bound")
@@ -124,7 +135,9 @@ def binarize(implementation: Callable, see: Recorder) -> None:
     members = torch.nn.functional.one_hot(tenths, 10).float()  # (784, 10)
 
     black_and_white = (see.uniform(1, 1, 28, 28) > 0.5).float()
-    see.call("an image that is black and white already", implementation, black_and_white, inputs=["x"], by_chance=True)
+    told = "is off: a pixel of 0 stays 0 and a pixel of 1 stays 1, whatever is drawn."
+    label = "an image that is black and white already"
+    see.call(label, implementation, black_and_white, inputs=["x"], by_chance=True, told=told)
 
     label = f"{n} copies of a grey image"
     with undisturbed(zlib.crc32(f"{see.seed} {label}".encode())), see.attempt(label):
@@ -137,7 +150,8 @@ def binarize(implementation: Callable, see: Recorder) -> None:
             got = tuple(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
             see.note(label, "what is returned", f"{got}, where a tensor of shape {tuple(given.shape)} was expected")
             return
-        see.note(label, "what is returned", f"a tensor of {drawn.dtype}")
+        told = f"a tensor of {drawn.dtype} is returned; the dtype of x is wanted, {given.dtype}."
+        see.note(label, "what is returned", f"a tensor of {drawn.dtype}", told=told)
         drawn = drawn.float().flatten(1)
         told = "some pixels are neither 0 nor 1: a binarized image is black and white."
         see.note(label, "every pixel is 0 or 1", bool(((drawn == 0) | (drawn == 1)).all()), told=told)
@@ -178,6 +192,12 @@ def binarize(implementation: Callable, see: Recorder) -> None:
         implementation(image.clone(), generator=seeded[1])
         told = "something is drawn from PyTorch's global state although a generator is given: hand it on to the draw."
         see.note(label, "the global random state moves", not torch.equal(state, torch.get_rng_state()), told=told)
+    label = "an image in float64"
+    with undisturbed(see.seed), see.attempt(label):
+        drawn = implementation(image.double())
+        if isinstance(drawn, Tensor):
+            told = f"it comes out as {drawn.dtype}. The result has the dtype of x."
+            see.note(label, "dtype of the result", str(drawn.dtype), told=told)
 
 
 @probe("doubly_reparameterized_loss")
