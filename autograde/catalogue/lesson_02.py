@@ -702,6 +702,13 @@ def what_solve_returns(x, s2):
     return [(x / (1 + s2), s2 / (1 + s2))]
 
 
+@best_q_1d.mistake(
+    "That is a dictionary, as `sp.solve(…, dict=True)` makes them. Look m and v up in it: two expressions are asked for."
+)
+def a_solution_as_a_dictionary(x, s2):
+    return {sp.Symbol("m", real=True): x / (1 + s2), sp.Symbol("v", positive=True): s2 / (1 + s2)}
+
+
 # --- expected_log_likelihood --------------------------------------------------------------------------------------------------
 
 expected_log_likelihood = Exercise("expected_log_likelihood")
@@ -760,6 +767,14 @@ spread_twice: `+ spread)` → `+ 2 * spread)`
     The spread of z counts twice: the ½ of the Gaussian's exponent stands before the squared distance and the spread alike.
 spread_of_all_rows: `+ spread)` → `+ spread.sum())`
     The spread is summed over the rows. Each image has its own.
+half_of_the_square_missing: `-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)` → `-0.5 * constant - (residual.pow(2).sum(dim=1) + spread) / variance`
+    The ½ before the squares is forgotten: the exponent of a Gaussian is −(…)²/(2σ²).
+spread_averaged: `model.weight.pow(2).sum(dim=0)` → `model.weight.pow(2).mean(dim=0)`
+    You average the squares in each column of W over the pixels. The squared length of a column is their sum.
+spread_averaged_over_latents: `.sum(dim=1) + spread` → `.sum(dim=1) + spread / model.latent_dim`
+    You average the spread over the latent dimensions. Each of them adds its own: the spread is their sum.
+spread_as_it_is: `-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)` → `-0.5 * (constant + residual.pow(2).sum(dim=1) / variance) - spread`
+    The spread is subtracted as it is. It is part of the averaged square, so it is divided by 2σ², too.
 """)
 expected_log_likelihood.recurring(detached)
 
@@ -889,6 +904,14 @@ log_std_in_the_kl_alone: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + 2 *
     logvar itself.
 log_std_in_the_prior_alone: `- logvar.exp())` → `- (2 * logvar).exp())`
     In the log prior you read `logvar` as log σ. It is log σ²: the variance is exp(logvar), not exp(2·logvar).
+entropy_and_its_constant_subtracted: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(-1 - logvar - 2 * math.log(2 * math.pi) - mu.pow(2) - logvar.exp())`
+    The entropy is subtracted. It is minus E_q[log q], and the ELBO is energy *plus* entropy.
+kl_the_other_way: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 - logvar - (1 + mu.pow(2)) / logvar.exp())`
+    That is KL(p(z) ‖ q), the other direction. The average is taken under q, which comes first.
+logarithm_of_logvar: `(1 + logvar -` → `(1 + logvar.log() -`
+    You take the logarithm of `logvar`, which is log v already.
+kl_detached: `+ minus_kl` → `+ minus_kl.detach()`
+    The value is right, but no gradient flows through log prior and entropy: something in them is detached, or under no_grad.
 """)
 
 
@@ -1002,6 +1025,18 @@ prior_and_log_q_averaged: `log_prior = Normal(0.0, 1.0).log_prob(z).sum(dim=2)\n
     over D.
 median: `.mean(dim=0)` → `.median(dim=0).values`
     You take the median over the samples. The estimate of an expectation is their mean.
+q_detached: `log_q = Normal(mu, std)` → `log_q = Normal(mu.detach(), std.detach())`
+    The value is right, but mu and σ are detached in log q, so that part of the gradient is lost. Detach nothing here.
+q_at_a_detached_sample: `Normal(mu, std).log_prob(z)` → `Normal(mu, std).log_prob(z.detach())`
+    The value is right, but z is detached in log q, so that part of the gradient is lost. Detach nothing here.
+entropy_in_closed_form: `log_q = Normal(mu, std).log_prob(z).sum(dim=2)` → `log_q = -Normal(mu, std).entropy().sum(dim=1)`
+    You take the entropy of q in closed form. All three terms are taken at the samples here, log q(z) as well.
+noise_of_one: `model.bias, model.sigma)` → `model.bias, 1.0)`
+    The likelihood has the standard deviation 1. It is N(Wz + b, σ²), with model.sigma.
+likelihood_of_all_rows: `.log_prob(x).sum(dim=2)` → `.log_prob(x).sum()`
+    You sum the log-likelihood over all samples and images, too. Each sample of each image has its own.
+squeezed: `.mean(dim=0)` → `.squeeze().mean(dim=0)`
+    squeeze() takes away every dimension that happens to be 1, here the samples or the images. Leave (K, N) as it is.
 """)
 
 
@@ -1112,6 +1147,18 @@ cholesky_returned: `@ cov / variance, cov` → `@ cov / variance, torch.linalg.c
     The second result is a Cholesky factor, a square root of the covariance. Asked for is the covariance itself.
 noise_missing_in_the_covariance: `cov / variance, cov` → `cov / variance, cov / variance`
     The mean is right, but σ² is missing from the covariance. With M = WᵀW + σ² I it is σ² M⁻¹, and not M⁻¹.
+multiplied_by_the_noise: `model.weight.T @ model.weight / variance` → `model.weight.T @ model.weight * variance`
+    In the precision you multiply WᵀW by σ². The more noise, the less an image says about z: divide.
+ones_for_the_identity: `torch.eye(model.latent_dim)` → `torch.ones(model.latent_dim, model.latent_dim)`
+    You add a 1 to every entry of the precision. The prior's precision is the identity, with ones on the diagonal only.
+identity_added_to_the_whole: `torch.eye(model.latent_dim) + model.weight.T @ model.weight / variance` → `(torch.eye(model.latent_dim) + model.weight.T @ model.weight) / variance`
+    The identity is divided by σ², too. The prior's precision is I, whatever the noise is.
+bias_added: `(x - model.bias)` → `(x + model.bias)`
+    The bias is added. An image is b + Wz + noise: subtract b to see what Wz might be.
+batch_mean_subtracted: `(x - model.bias)` → `(x - x.mean(dim=0))`
+    You subtract the mean of the batch. The model has its own b, whatever images come along.
+variances_alone: `@ cov / variance, cov` → `@ cov / variance, torch.diag(cov.diagonal())`
+    The second result has zeros beside the diagonal. The dimensions of the posterior are correlated: return the whole covariance.
 """)
 
 
@@ -1208,6 +1255,22 @@ averaged_over_rows: `return 0.5 * (distance + spread - model.latent_dim + torch.
 spread_with_the_covariance: `logvar.exp() @ precision.diagonal()` → `logvar.exp() @ cov.diagonal()`
     In the spread you multiply the variances of q by those of the posterior, v_d·S_dd. A KL measures in units of the
     second density: multiply by the diagonal of S⁻¹.
+distance_on_the_diagonal: `(shift @ precision * shift)` → `(shift.square() * precision.diagonal())`
+    In the distance you use only the diagonal of the precision. The fixed part needs the whole matrix; the random part, the diagonal.
+entropy_and_its_constants_missing: `- model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `+ model.latent_dim * math.log(2 * math.pi) + torch.logdet(cov))`
+    The entropy of q is missing: this is −E_q[log p(z|x)] alone. The KL is that minus H(q).
+determinant_without_log: `torch.logdet(cov)` → `torch.det(cov)`
+    You add the determinant of S. Its logarithm is needed, torch.logdet.
+log_std_in_the_spread: `logvar.exp() @` → `(2 * logvar).exp() @`
+    In the spread you read `logvar` as log σ. It is log σ²: the variances are exp(logvar).
+spread_without_variances: `logvar.exp() @ precision.diagonal()` → `precision.diagonal().sum()`
+    q's variances play no part in the spread. Each v_d is multiplied by its (S⁻¹)_dd.
+means_added: `shift = mu - mean` → `shift = mu + mean`
+    You add the two means. The distance between q and the posterior is that of their difference.
+distance_of_all_pairs: `(shift @ precision * shift).sum(dim=1)` → `(shift @ precision @ shift.T).sum(dim=1)`
+    The matrix product takes every row with every other. Each image has its own square: multiply row by row, and sum over D.
+logarithms_of_the_diagonal: `torch.logdet(cov)` → `cov.diagonal().log().sum()`
+    You take the logarithms of the variances for log det S. With correlations the determinant is smaller: torch.logdet.
 """)
 
 

@@ -41,7 +41,9 @@ def expression(
             _note_values(see, "your expression", result, symbols, points)
             return
         found = list(result) if isinstance(result, Sequence | sympy.Tuple | sympy.MatrixBase) else [result]
-        see.note("your expressions", f"their number ({len(parts)} are asked for)", str(len(found)))
+        kind = "one dictionary" if isinstance(result, dict) else f"{len(found)}"
+        told = f"you return {kind}; {len(parts)} expressions are asked for, one after the other."
+        see.note("your expressions", f"their number ({len(parts)} are asked for)", str(len(found)), told=told)
         for part, value in zip(parts, found, strict=False):
             with see.attempt(part):
                 if value is None or value is ...:
@@ -63,7 +65,11 @@ def _note_values(see: Recorder, label: str, expression: Any, symbols: Sequence[A
         return
     expression = sympy.sympify(expression)
     if not isinstance(expression, sympy.Expr):
-        see.note(label, what, f"a {type(expression).__name__}")
+        kind = type(expression).__name__
+        told = f"it is a SymPy object of the kind {kind}, and no expression that has a value." + (
+            " Solve the equation, and return what is on its other side." if isinstance(expression, sympy.Equality) else ""
+        )
+        see.note(label, what, f"a {kind}", told=told)
         return
     if expression.has(sympy.Integral, sympy.Derivative):
         see.note(

@@ -96,6 +96,8 @@ def elbo_monte_carlo(implementation, see: Recorder) -> None:
         see.call(f"{label}, {k} samples", implementation, model, x, *_draw_q(see, n, d), see.normal(k, n, d), **names)
     model, x = _draw(see, 5, 3, 2, 0.8)
     see.call("one sample", implementation, model, x, *_draw_q(see, 5, 2), see.normal(1, 5, 2), **names)
+    model, x = _draw(see, 1, 2, 1, 0.8)
+    see.call("one sample of one row", implementation, model, x, *_draw_q(see, 1, 1), see.normal(1, 1, 1), **names)
     model, x = _draw(see, 3, 4, 2, 0.7)
     narrow = see.uniform(3, 2, low=-7, high=-5)
     see.call("narrow q, 4 samples", implementation, model, x, see.normal(3, 2), narrow, see.normal(4, 3, 2), **names)
@@ -254,7 +256,12 @@ def _see_fit(
         for (name, wanted), part, raw in zip(shapes.items(), fit, result, strict=True):
             shape = part if isinstance(part, str) else str(part.shape)
             if not quietly:
-                see.note(label, f"the shape of {name}", shape)
+                told = f"{name} has the shape {shape}; {wanted} is asked for."
+                if name == "elbo_history" and shape[1:].split(",")[0].isdigit() and not isinstance(part, str):
+                    told += f" It has a row for each of the {steps} steps, and a column for each image."
+                elif shape == str((steps, len(x))):
+                    told += " Have the results changed places? The order is mu, logvar, elbo_history."
+                see.note(label, f"the shape of {name}", shape, told=told)
                 kind = "a tensor" if isinstance(raw, Tensor) else f"a {type(raw).__name__}"
                 see.note(label, f"{name} is", kind, told=f"{name} is {kind}; a tensor is asked for.")
                 graph = isinstance(raw, Tensor) and raw.requires_grad
