@@ -81,6 +81,12 @@ hierarchical_elbo.edits("""
 standard_prior_for_z1: `log_normal(z1, *model.decode2(z2))` → `log_normal(z1, torch.zeros_like(z1), torch.zeros_like(z1))`
     You give z1 the prior N(0, I). Its prior is p(z1 | z2), which model.decode2(z2) describes: that is what the second
     layer is for.
+middle_prior_missing: ` + log_normal(z1, *model.decode2(z2))` → ``
+    log p(z1 | z2) is missing. Every latent variable appears twice: once in p, once in q.
+densities_averaged: `return log_p - log_q` → `like = model.log_likelihood(x, z1)\n    top = log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2)) - log_normal(z2, mu2, logvar2)\n    middle = log_normal(z1, *model.decode2(z2)) - log_normal(z1, mu1, logvar1)\n    return like + middle / z1.shape[1] + top / z2.shape[1]`
+    The log densities are averaged over the dimensions. The log of a product is a sum: add them up.
+path_cut_at_z1: `z1 = mu1 + (0.5 * logvar1).exp() * eps1` → `z1 = (mu1 + (0.5 * logvar1).exp() * eps1).detach()`
+    The values are right, but z1 is detached, so that no gradient passes through it to the first encoder.
 top_prior_missing: `    log_p = log_p + log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))\n` → ``
     log p(z2), the prior of the top layer, is missing. Without it z2 may lie anywhere at no cost.
 top_entropy_missing: ` + log_normal(z2, mu2, logvar2)` → ``
@@ -498,6 +504,8 @@ def with_a_step_of_its_own(model, noise, alpha_bar):
 
 step_kl = Exercise("step_kl")
 step_kl.edits("""
+index_off_by_one: `snr[t - 1] / snr[t]` → `snr[t] / snr[(t + 1).clamp(max=len(snr) - 1)]`
+    You compare the SNR at t with that at t + 1. The step is from t − 1 to t: SNR(t−1)/SNR(t).
 half_missing: `0.5 * (snr` → `(snr`
     This is twice the KL: the ½ is missing.
 not_weighted: `return weight * ` → `return `
@@ -607,6 +615,10 @@ steps_added: `elbo = elbo - step_kl(` → `elbo = elbo + step_kl(`
     The KLs of the steps are added. Every KL lowers the bound: subtract them.
 one_noise_for_all: `alpha_bar, noise[step]), t)\n        elbo = elbo - step_kl(noise[step]` → `alpha_bar, noise[1]), t)\n        elbo = elbo - step_kl(noise[1]`
     All steps use the same noise, noise[1]. x_t has its own, noise[t].
+second_step_missing: `range(2, len(alpha_bar))` → `range(3, len(alpha_bar))`
+    The KL of the step t = 2 is missing: the sum runs from 2 to T.
+kls_halved: `elbo - step_kl(` → `elbo - 0.5 * step_kl(`
+    You halve the KLs of the steps. `step_kl` has its ½ already.
 last_step_missing: `range(2, len(alpha_bar))` → `range(2, len(alpha_bar) - 1)`
     The step t = T is missing. T is len(alpha_bar) − 1, and range leaves out its end.
 negative: `return elbo - 0.5 * (last` → `return -elbo + 0.5 * (last`

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from ..modules import note_gradients
-from ..recorder import Recorder
+from ..recorder import OWN_NOISE, Recorder, draws, undisturbed
 from . import choice, number, probe
 
 choice("predict_exact_posteriors", "abc")
@@ -83,6 +84,60 @@ class Counted:
         return self.gain * self.model(xt, t)
 
 
+STEP = 3  # at which factors are looked at one by one, of 5
+
+
+def _what_it_is(value: float, alpha_bar: Tensor) -> str:
+    """What a factor is made of at t = STEP, where it is one of the likely ones: ", which is √ᾱ_t", or nothing."""
+    now, before, after, last = (float(alpha_bar[i]) for i in (STEP, STEP - 1, STEP + 1, -1))
+    alpha = now / before
+    bars = {"ᾱ_t": now, "ᾱ_{t−1}": before, "ᾱ_{t+1}": after, "ᾱ_T": last, "α_t": alpha}
+    parts = {name: number for name, number in bars.items()}
+    parts |= {f"(1 − {name})": 1 - number for name, number in bars.items()}
+    parts |= {f"√{name}": number**0.5 for name, number in parts.items()} | {"1": 1.0}
+    found = {f"{'−' * (sign < 0)}{name}": sign * number for name, number in parts.items() for sign in (1, -1)}
+    found |= {f"1/{name}": 1 / number for name, number in parts.items()} | {"0": 0.0, "2": 2.0, "½": 0.5}
+    beta = {"β_t": 1 - alpha, "√β_t": (1 - alpha) ** 0.5, "β̃_t": (1 - alpha) * (1 - before) / (1 - now)}
+    found |= {f"{name}/{under}": number / part for name, number in beta.items() for under, part in parts.items()}
+    found |= {"√β̃_t": beta["β̃_t"] ** 0.5, "β_t": 1 - alpha, "√β_t": (1 - alpha) ** 0.5, "β̃_t": beta["β̃_t"]}
+    same = [name for name, number in found.items() if abs(value - number) < 1e-5 * (abs(number) + 1e-2)]
+    return f", which is {min(same, key=len)}" if same and min(same, key=len) not in "012½" else ""
+
+
+def _note_factor(see: Recorder, label: str, what: str, find: Callable[[Tensor, Tensor], Any], alpha_bar: Tensor) -> None:
+    """What one of the terms of a sum is multiplied by. find: given 1 and 0, each (1, 1), makes the sum, (1, 1)."""
+    place = f"what {what} is multiplied by"
+    with undisturbed(see.seed):
+        before = draws()
+        found = torch.as_tensor(find(torch.ones(1, 1), torch.zeros(1, 1)))
+        if draws() != before:
+            see.note(label, place, "chance", told=f"what it does to {what} {OWN_NOISE}")
+        elif found.shape != (1, 1):
+            shape = f"shape {tuple(found.shape)}"
+            see.note(label, place, shape, told=f"{what} should be in a result of shape (1, 1); yours has {shape}.")
+        else:
+            value = found.item()
+            told = f"{what} is multiplied by {value:.4g}{_what_it_is(value, alpha_bar)}."
+            see.note(label, place, value, rtol=1e-3, atol=1e-5, told=told)
+
+
+class Asked:
+    """A model that answers with one number everywhere, and keeps what it was asked first: xt, and t."""
+
+    def __init__(self, answer: float = 0.0):
+        self.answer, self.seen = answer, []
+
+    def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
+        self.seen.append((xt, t))
+        return torch.full_like(xt, self.answer)
+
+
+def _note_t(see: Recorder, label: str, model: Asked) -> None:
+    """The step that the model is told, where it is asked at t = STEP."""
+    step = float(torch.as_tensor(model.seen[0][1]).flatten()[0])
+    see.note(label, "the step that the model is told", step, told=f"the model is told {step:.4g}, where t is {STEP}.")
+
+
 CALLED_ONCE = "the model is called more than once, or not at all: one call takes all rows."
 LAYOUTS = [  # label, shape, t, steps
     ("5 rows, 3 dimensions", (5, 3), (2, 6, 1, 4, 3), 6),
@@ -97,6 +152,12 @@ CLOSE = {"rtol": 3e-4, "atol": 2e-5}
 @probe("q_sample")
 def q_sample(implementation, see: Recorder) -> None:
     names = {"inputs": ["x0", "t", "alpha_bar", "eps"], **CLOSE}
+    alpha_bar = _schedule(see, 5)
+    label = f"one row, one dimension, t = {STEP}"
+    with see.attempt(label):
+        t = torch.tensor([STEP])
+        _note_factor(see, label, "x0", lambda one, zero: implementation(one, t, alpha_bar, zero), alpha_bar)
+        _note_factor(see, label, "eps", lambda one, zero: implementation(zero, t, alpha_bar, one), alpha_bar)
     for label, shape, t, steps in LAYOUTS:
         alpha_bar = _schedule(see, steps)
         see.call(label, implementation, see.normal(*shape), torch.tensor(t), alpha_bar, see.normal(*shape), **names)
@@ -108,6 +169,13 @@ def q_sample(implementation, see: Recorder) -> None:
 @probe("posterior_mean_variance")
 def posterior_mean_variance(implementation, see: Recorder) -> None:
     names = {"inputs": ["x0", "xt", "t", "alpha_bar"], **CLOSE}
+    alpha_bar = _schedule(see, 5)
+    label = f"one row, one dimension, t = {STEP}"
+    with see.attempt(label):
+        t = torch.tensor([STEP])
+        mean = lambda x0, xt: implementation(x0, xt, t, alpha_bar)[0]  # noqa: E731
+        _note_factor(see, label, "x0 in the mean", mean, alpha_bar)
+        _note_factor(see, label, "x_t in the mean", lambda one, zero: mean(zero, one), alpha_bar)
     for label, shape, t, steps in LAYOUTS:
         alpha_bar = _schedule(see, steps)
         see.call(label, implementation, see.normal(*shape), see.normal(*shape), torch.tensor(t), alpha_bar, **names)
@@ -122,6 +190,14 @@ def posterior_mean_variance(implementation, see: Recorder) -> None:
 @probe("ancestral_step")
 def ancestral_step(implementation, see: Recorder) -> None:
     names = {"inputs": ["model", "xt", "t", "alpha_bar", "eps"], **CLOSE}
+    alpha_bar = _schedule(see, 5)
+    label = f"one row, one dimension, t = {STEP}"
+    with see.attempt(label):
+        t, model = torch.tensor([STEP]), Asked()
+        _note_factor(see, label, "x_t", lambda one, zero: implementation(model, one, t, alpha_bar, zero), alpha_bar)
+        _note_factor(see, label, "eps", lambda one, zero: implementation(model, zero, t, alpha_bar, one), alpha_bar)
+        if model.seen:
+            _note_t(see, label, model)
     for label, shape, t, steps in LAYOUTS:
         alpha_bar, model = _schedule(see, steps), Counted(_denoiser(see, shape[-1]))
         see.call(label, implementation, model, see.normal(*shape), torch.tensor(t), alpha_bar, see.normal(*shape), **names)
@@ -171,6 +247,21 @@ def diffusion_elbo(implementation, see: Recorder) -> None:
 @probe("noise_prediction_loss")
 def noise_prediction_loss(implementation, see: Recorder) -> None:
     names = {"inputs": ["model", "x0", "t", "eps", "alpha_bar"], "rtol": 3e-4, "atol": 1e-4}
+    alpha_bar = _schedule(see, 5)
+    label = f"one row, one dimension, t = {STEP}"
+    with see.attempt(label):
+        t, model = torch.tensor([STEP]), Asked()
+
+        def shown(x0: Tensor, eps: Tensor) -> Tensor:
+            model.seen.clear()
+            implementation(model, x0, t, eps, alpha_bar)
+            if not model.seen:
+                raise ValueError("the model is not called")
+            return model.seen[0][0]
+
+        _note_factor(see, label, "x0 in what the model is shown", shown, alpha_bar)
+        _note_factor(see, label, "eps in what the model is shown", lambda one, zero: shown(zero, one), alpha_bar)
+        _note_t(see, label, model)
     for label, shape, t, steps in LAYOUTS[:4]:
         x0, eps = see.normal(*shape), see.normal(*shape)
         model, alpha_bar = Counted(_denoiser(see, shape[-1])), _schedule(see, steps)
