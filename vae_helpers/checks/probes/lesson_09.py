@@ -207,7 +207,7 @@ def predict_active_dims(implementation, see: Recorder) -> None:
         values = values[torch.from_numpy(see.rng.permutation(len(shares)))]
         _note_whole(see, label, see.call(label, implementation, values, sigma2, inputs=["eigenvalues", "sigma2"]))
 
-    for value, sigma2 in ((0.02, 0.04), (0.1, 0.04), (5.0, 9.0), (12.0, 9.0)):
+    for value, sigma2 in ((0.02, 0.04), (0.1, 0.04), (5.0, 9.0), (12.0, 9.0), (0.0404, 0.04), (8.91, 9.0)):
         what = f"with {value} as the eigenvalue and sigma2 = {sigma2}"
         _note_one(see, "one eigenvalue", what, lambda v=value, s=sigma2: implementation(torch.tensor([v]), s))
     call("8 eigenvalues, sigma2 = 0.04", [0.2, 0.5, 0.8, -1e-7, 1.3, 2.0, 4.0, 20.0], 0.04)
