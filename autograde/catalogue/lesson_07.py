@@ -110,6 +110,8 @@ no_relu_after_first_linear: `nn.Linear(latent_dim, 256),\n            nn.ReLU(),
     The ReLU after the first linear layer is missing.
 no_output_padding: `padding=1, output_padding=1),  # (N, 32, 14, 14)` → `padding=1),  # (N, 32, 14, 14)`
     The first transposed convolution makes 13 × 13, not 14 × 14: give it output_padding=1.
+no_output_padding_at_all: `nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),  # (N, 32, 14, 14)\n            nn.ReLU(),\n            nn.ConvTranspose2d(32, 1, 3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1),\n            nn.ReLU(),\n            nn.ConvTranspose2d(32, 1, 3, stride=2, padding=1)`
+    The transposed convolutions make 13 × 13 and 25 × 25. With output_padding=1 they double the sides: 14 and 28.
 kernel_of_four: `nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1)` → `nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1)`
     Your first transposed convolution has a kernel of 4 × 4, without output_padding. The table says 3 × 3 and
     output_padding=1: the sizes come out alike, the parameters don't.
@@ -512,13 +514,12 @@ narrow_codes: `vae.decode(z))` → `vae.decode(0.7 * z))`
     You shrink the codes. Images look cleaner near 0, but these are no samples of the prior N(0, I): decode z as it was
     drawn.
 thresholded: `torch.sigmoid(vae.decode(z))` → `(vae.decode(z) > 0).float()`
-    Pixels that should be grey come out black or white. Keep the grey values, the sigmoid of the logits: they are the
-    model's probabilities.
+    Pixels that should be grey come out black or white: by rounding, by drawing, or cut off at 0 and 1. Return the
+    sigmoid of the logits, the model's probabilities.
 double_sigmoid: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(torch.sigmoid(vae.decode(z)))`
     The sigmoid is applied twice: white cannot get below ½.
 through_the_encoder: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae(torch.zeros(n, 1, 28, 28), z)[0])`
-    You send an empty image through the whole model, and sample its q. A new image comes from the prior: decode z
-    itself.
+    You encode some image, and sample its q. A new image comes from the prior: decode z itself.
 wide_codes: `vae.decode(z))` → `vae.decode(2 * z))`
     You stretch the codes. These are no samples of the prior N(0, I): decode z as it was drawn.
 """)
@@ -604,7 +605,19 @@ def _mended_step(letter: str, bug: str, hint: str) -> Exercise:
         "kl_forgotten",
         "loss = reconstruction + kl",
         "loss = reconstruction",
-        "The KL is missing from the loss, so this trains an autoencoder.",
+        "The KL plays no part in the loss, so this trains an autoencoder.",
+    )
+    exercise.edited(
+        "kl_averaged_over_dimensions",
+        "loss = reconstruction + kl",
+        "kl = kl / mu.shape[1]\n    loss = reconstruction + kl",
+        "The KL is averaged over the latent dimensions. It is a sum over them.",
+    )
+    exercise.edited(
+        "reconstruction_summed_over_batch",
+        "loss = reconstruction + kl",
+        "loss = len(x) * reconstruction + kl",
+        "The reconstruction loss is summed over the batch, next to a KL that is a batch mean.",
     )
 
     exercise.edited(
@@ -661,11 +674,12 @@ _mended_step(
     "The reconstruction loss is still a mean over pixels, next to a KL that is a sum.",
 ).edits("""
 averaged_over_pixels_on_purpose: `loss = reconstruction + kl` → `loss = (reconstruction + kl) / 784`
-    The whole loss is divided by the number of pixels. It is in nats per image.
+    The whole loss is 784 times too small. In nats per image the reconstruction loss is a sum over the pixels, and the
+    KL is divided by nothing.
+kl_times_784: `loss = reconstruction + kl` → `loss = reconstruction + 784 * kl`
+    The KL weighs 784 times too much. Only the reconstruction loss was averaged over the pixels, so only it is to change.
 kl_shrunk_instead: `loss = reconstruction + kl` → `loss = reconstruction / 784 + 0.001 * kl`
     The reconstruction loss is still a mean over pixels. Make it a sum; a smaller weight on the KL only changes which β it is.
-reconstruction_summed_over_batch: `.flatten(1).sum(1).mean()` → `.sum()`
-    The reconstruction loss is summed over the batch, next to a KL that is a batch mean.
 """)
 _mended_step(
     "b",
@@ -674,8 +688,14 @@ _mended_step(
 ).edits("""
 half_forgotten: `kl = -0.5 *` → `kl = -1.0 *`
     The sign is right now, but the ½ of the KL is gone.
-averaged_over_dimensions: `.sum(1).mean()\n    loss` → `.mean()\n    loss`
-    The sign is right now, but the KL is averaged over the dimensions. It is a sum over them.
+mended_twice: `loss = reconstruction + kl` → `loss = reconstruction - kl`
+    The KL is right where it is computed, but the loss subtracts it, and so rewards it. It is a cost: add it.
+clamped: `-0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()` → `(0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()).clamp(min=0)`
+    You clamp a KL whose sign is still wrong, so that it is always 0 and the code costs nothing. Mend the sign instead.
+sign_of_the_mean: `logvar - mu**2` → `logvar + mu**2`
+    The sign of μ² has changed, so that codes far from 0 are rewarded. The bracket is 1 + logvar − μ² − σ².
+mean_not_squared: `logvar - mu**2` → `logvar - mu`
+    You subtract μ itself. The bracket is 1 + logvar − μ² − σ².
 sign_in_the_loss_alone: `kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction + kl` → `kl = 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()\n    loss = reconstruction - kl`
     The step is right, and what it reports is still a negative KL. Mend the sign where the KL is computed.
 """)
@@ -684,6 +704,16 @@ _mended_step(
     ("(logits, x, reduction", "(torch.sigmoid(logits), x, reduction"),
     "The sigmoid is still applied twice: binary_cross_entropy_with_logits applies one of its own.",
 ).edits("""
+triple_sigmoid: `(logits, x, reduction` → `(torch.sigmoid(torch.sigmoid(logits)), x, reduction`
+    The sigmoid is applied three times now: twice by you, and once inside binary_cross_entropy_with_logits. Hand it the
+    logits.
+logits_cut_to_probabilities: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy(logits.clamp(0, 1), x,`
+    You cut the logits off at 0 and 1, and take them for probabilities. Hand the logits to the function that takes them.
+swapped_with_a_sigmoid: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy_with_logits(x, torch.sigmoid(logits),`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, without a sigmoid, then the
+    image.
+half_the_squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `(0.5 * (torch.sigmoid(logits) - x) ** 2)`
+    You changed the likelihood: this is half a squared error. Keep the binary cross-entropy, and hand it the logits.
 bce_of_probabilities: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy(torch.sigmoid(logits), x,`
     Right in exact arithmetic. But float32's sigmoid is exactly 1 beyond a logit of about 17, and then the gradient is gone:
     hand the logits themselves to the function that takes them.
@@ -707,6 +737,8 @@ mu_detached: `z = mu +` → `z = mu.detach() +`
     `mu` is still cut off. The gradient passes through both, mu and σ.
 variance_for_std: `(0.5 * logvar).exp()` → `logvar.exp()`
     You multiply the noise by the variance. The standard deviation is its root: exp(½ · logvar).
+exp_forgotten: `(0.5 * logvar).exp()` → `(0.5 * logvar)`
+    You multiply the noise by ½ · logvar. The exponential is missing: σ = exp(½ · logvar).
 """)
 
 

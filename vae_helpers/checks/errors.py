@@ -25,7 +25,11 @@ MEANINGS = {
     r"must match the size of tensor|could not be broadcast": (
         "Two shapes don't fit there: is a dimension of 1 missing (`[:, None]`), or one too many, or are two swapped?"
     ),
-    r"shapes cannot be multiplied": "The inner sizes of a matrix product differ: is one side transposed, or of a fixed size?",
+    r"x2304 and 3136x": "2304 numbers are 64 channels of 6 × 6, not of 7 × 7: is the padding missing?",
+    r"\(1x9408 and 3136x": "The whole batch has become one row of numbers: flatten all dimensions but the first.",
+    r"shapes cannot be multiplied": (
+        "The inner sizes of a matrix product differ: is one side transposed, flattened too far, or made for another size?"
+    ),
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }
 

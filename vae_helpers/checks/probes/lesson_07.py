@@ -11,7 +11,7 @@ from ...evaluate import evaluate_elbo
 from ...pretrained import load_parameters, load_pretrained
 from ...toy import LinearVAE
 from ..draws import note_codes, note_generator, note_own_noise
-from ..layers import layers_run, unlike_the_table
+from ..layers import layers_run, not_its_own, unlike_the_table
 from ..modules import fill_parameters
 from ..recorder import OWN_NOISE, Recorder, draws
 from . import choice, number, probe
@@ -79,6 +79,8 @@ def _make(cls, latent_dim: int, see: Recorder, label: str, example: Tensor) -> n
     linear = {(3136, 256), (256, latent_dim), (256, 2 * latent_dim), (latent_dim, 256), (256, 3136)}
     table = {nn.Linear: linear, nn.Conv2d: {(1, 32), (32, 64)}, nn.ConvTranspose2d: {(64, 32), (32, 1)}}
     odd = unlike_the_table(layers, table, kernel=3)
+    stranger = not_its_own(module, layers)
+    see.note(label, "a layer that is not its own", stranger or "none", told=stranger)
     see.note(label, "a layer that the table has not", odd or "none", told=odd)
     see.note(label, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
     return module
@@ -96,7 +98,11 @@ def reconstruction_loss(implementation, see: Recorder) -> None:
     see.call("one image, gaussian", implementation, x[:1], logits[:1], likelihood="gaussian", **names)
     sure = (2 * binary - 1) * see.uniform(3, 1, 28, 28, low=30, high=150)
     see.call("very sure and right, bernoulli", implementation, binary, sure, atol=1e-2, **names)
-    see.call("very sure and wrong, bernoulli", implementation, binary, -sure, atol=1e-2, **names)
+    told = (
+        "is off where the decoder is very sure, with logits beyond ±30, and only there: is a probability rounded, clamped or "
+        "kept from 0 on the way? The function that takes logits needs none of it."
+    )
+    see.call("very sure and wrong, bernoulli", implementation, binary, -sure, atol=1e-2, told=told, **names)
     see.call("an unknown likelihood", implementation, x, logits, likelihood="poisson", raises=ValueError)
 
 
@@ -149,19 +155,17 @@ def generate(implementation, see: Recorder) -> None:
             return
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, 4000))
-        told = "some pixels lie below 0 or above 1: these are logits. The sigmoid makes images of them."
         told = (
             "the pixels of each row, column or image add up to 1: this is a softmax. Every pixel has a sigmoid of its own."
         )
         see.note(label, "pixels add up to 1", _add_up_to_1(images), told=told)
+        told = "some pixels lie below 0 or above 1, and a probability can't. The sigmoid makes probabilities of logits."
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
         told = "the second half of the images is the first once more: draw a z for each."
         see.note(label, "the first half is the second once more", bool(torch.equal(images[:2000], images[2000:])), told=told)
         pure = bool(((images <= 0) | (images >= 1)).flatten(1)[:, :3].any())
-        told = (
-            "pixels that should be grey are black or white: give the probabilities themselves, without rounding or drawing."
-        )
+        told = "pixels that should be grey are black or white: give the sigmoid of the logits, without rounding or drawing."
         see.note(label, "pixels that should be grey are black or white", pure, told=told)
         if pure:  # they no longer tell which z they were made of
             return
