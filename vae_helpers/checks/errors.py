@@ -23,7 +23,7 @@ MEANINGS = {
     ),
     r"only supports 1-d": "Flatten it first.",
     r"must match the size of tensor|could not be broadcast": (
-        "Two shapes don't fit there: is a dimension of 1 missing (`[:, None]`), or one too many, or are two swapped?"
+        "Two shapes don't fit there. Print both: often a dimension of 1 is missing (`[:, None]`), two are swapped, or a size is off by one."
     ),
     r"shapes cannot be multiplied": "The inner sizes of a matrix product differ: is one side transposed, or of a fixed size?",
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
