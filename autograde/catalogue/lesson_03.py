@@ -39,6 +39,17 @@ ratio_without_log: `(log_q - log_p)` → `(log_q - log_p).exp()`
 savings_left_out: `(log_q.exp() * (log_q - log_p))` → `(log_q.exp() * (log_q - log_p)).clamp(min=0)`
     You leave out the places where log q is below log p. The integrand may be negative there; those savings belong into
     the sum.
+densities_subtracted: `(log_q - log_p)` → `(log_q.exp() - log_p.exp())`
+    You average the difference of the densities. A KL averages the difference of their logarithms, log q − log p.
+logarithms_divided: `(log_q - log_p)` → `(log_q / log_p)`
+    You divide log q by log p. The logarithm of a quotient is a difference: log q − log p.
+entropy_only: `(log_q - log_p)` → `log_q`
+    p plays no part in your result: this is E_q[log q] alone, the negative entropy of q. The KL averages log q − log p.
+not_weighted: `log_q.exp() * (log_q - log_p)` → `log_q - log_p`
+    Every point of the grid counts the same in your sum. The KL is an average under q: weight with its density.
+logarithms_clamped: `(log_q - log_p)` → `(log_q.clamp(min=-100) - log_p.clamp(min=-100))`
+    You clamp the logarithms from below. Far out, log_p is exact and may be below any bound: what q pays there belongs
+    into the sum.
 """)
 
 
@@ -71,7 +82,8 @@ def infinite_points_left_out(log_q, log_p, dx):
 
 
 @kl_on_grid.mistake(
-    "You avoid log 0, but only for q. Where p underflows to 0 and q doesn't, the KL becomes infinite: use log_p as it is."
+    "Where p underflows to 0 and q doesn't, your KL becomes infinite, and log_p is an ordinary number there. The only density that the "
+    "integrand needs is q; `Categorical`, too, makes densities of what it is given."
 )
 def exp_then_log_where_q_is_positive(log_q, log_p, dx):
     q, p = log_q.exp(), log_p.exp()
@@ -337,6 +349,16 @@ def mean_not_squared(m, v):
     return (m + v - 1 - sp.log(v)) / 2
 
 
+@kl_1d.mistake("You divide m² by v. That is the cost when p has variance v; here p is N(0, 1), and E_q[z²] is m² + v.")
+def square_over_variance(m, v):
+    return (m**2 / v + v - 1 - sp.log(v)) / 2
+
+
+@kl_1d.mistake("You take v for a log-variance, and exponentiate it. In this exercise v is the variance itself.")
+def v_as_log_variance(m, v):
+    return _closed_form(m, sp.exp(v))
+
+
 @kl_1d.mistake("You took E_q[z²] for v − m². The variance is E[z²] − m², so E[z²] is the sum of the two.")
 def second_moment_by_subtraction(m, v):
     return (v - m**2 - 1 - sp.log(v)) / 2
@@ -466,6 +488,16 @@ sum_squared: `(mu.pow(2) + logvar.exp() - 1 - logvar).sum(dim=1)` → `(mu.sum(d
     You square the sum of the means. Each dimension's mean is squared for itself; then they are added.
 log_of_logvar: `- 1 - logvar` → `- 1 - logvar.log()`
     You take the log of logvar, which is a logarithm already, and may be negative: log σ² is logvar itself.
+plus_one: `- 1 - logvar` → `+ 1 - logvar`
+    The 1 of each dimension has the wrong sign: it is subtracted. Try q = p, that is mu = 0 and logvar = 0: the KL must
+    be 0.
+logvar_not_halved: `0.5 * (mu.pow(2) + logvar.exp() - 1 - logvar)` → `(0.5 * (mu.pow(2) + logvar.exp() - 1) - logvar)`
+    The ½ is missing in front of logvar: it is log σ that stands alone, and log σ = ½·logvar.
+rows_averaged: `.sum(dim=1)` → `.mean(dim=0)`
+    You average over the rows (dim 0), which mixes different images. Sum over the D dimensions of each row: the result
+    is (N,).
+logvar_taken_for_a_variance: `logvar.exp() - 1 - logvar` → `logvar - 1 - logvar.log()`
+    You took logvar for the variance itself. It is the logarithm of the variance, and may be negative: σ² = exp(logvar).
 free_bits: `(mu.pow(2) + logvar.exp() - 1 - logvar)` → `(mu.pow(2) + logvar.exp() - 1 - logvar).clamp(min=0.1)`
     You keep each dimension's KL from falling below a floor (free bits). Here the KL itself is asked for: at the prior it
     is 0.
@@ -638,6 +670,15 @@ variance_of_q_not_divided: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.e
     You subtract p's variance from q's. It is their quotient that counts.
 half_on_the_means_only: `0.5 * (squares - 1 - (logvar_q - logvar_p))` → `(squares - 0.5 * (mu_q - mu_p).pow(2) / logvar_p.exp() - 1 - (logvar_q - logvar_p))`
     Only the distance of the means has its ½. It belongs to all of the sum.
+squared_distance_without_its_square: `(mu_q - mu_p).pow(2)` → `(mu_q - mu_p)`
+    The difference of the means stands without its square. A q on the left of p would then be cheaper than one on the
+    right.
+minus_one_for_the_row: `(squares - 1 - (logvar_q - logvar_p)).sum(dim=1)` → `((squares - (logvar_q - logvar_p)).sum(dim=1) - 1)`
+    The −1 belongs to every dimension, inside the sum. Yours is subtracted once for the whole row.
+plus_one: `squares - 1` → `squares + 1`
+    The 1 of each dimension has the wrong sign: it is subtracted. Try q = p: the KL must be 0.
+quotient_of_standard_deviations: `((mu_q - mu_p).pow(2) + logvar_q.exp()) / logvar_p.exp()` → `(mu_q - mu_p).pow(2) / logvar_p.exp() + (0.5 * (logvar_q - logvar_p)).exp()`
+    You take the quotient of the standard deviations where that of the variances belongs: σ² is exp(logvar), without a ½.
 log_ratio_halved_twice: `- (logvar_q - logvar_p)` → `- 0.5 * (logvar_q - logvar_p)`
     The logarithm of the variances' quotient is halved twice: once by itself and once with all the rest.
 """)
@@ -668,6 +709,63 @@ def quotient_of_logvars(mu_q, logvar_q, mu_p, logvar_p):
 )
 def variance_of_p_for_the_means_only(mu_q, logvar_q, mu_p, logvar_p):
     return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), logvar_q)
+
+
+@gaussian_kl_between.mistake(
+    "The log-variance that you use after rescaling is ½·(logvar_q − logvar_p): that is the logarithm of the standard deviations' quotient. "
+    "The variances' quotient has logvar_q − logvar_p, without a ½."
+)
+def log_std_ratio_for_logvar(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), 0.5 * (logvar_q - logvar_p))
+
+
+@gaussian_kl_between.mistake(
+    "You use the quotient of the variances where its logarithm is asked for: a log-variance is logvar_q − logvar_p."
+)
+def variance_ratio_for_logvar(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), (logvar_q - logvar_p).exp())
+
+
+@gaussian_kl_between.mistake(
+    "You multiply the difference of the means by p's standard deviation. To measure it in p's units, divide."
+)
+def shift_times_std(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (0.5 * logvar_p).exp(), logvar_q - logvar_p)
+
+
+@gaussian_kl_between.mistake(
+    "You add the two logvars, which multiplies the variances. A quotient of variances is a difference: logvar_q − logvar_p."
+)
+def logvars_added(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), logvar_q + logvar_p)
+
+
+_CONSTANT = "You add a small constant to a variance, and p may be so narrow that the constant is larger. A variance, exp(logvar), is never 0: nothing needs to be added."
+
+
+@gaussian_kl_between.mistake(_CONSTANT)
+def one_in_a_hundred_million_added(mu_q, logvar_q, mu_p, logvar_p):
+    squares = ((mu_q - mu_p).pow(2) + logvar_q.exp()) / (logvar_p.exp() + 1e-8)
+    return 0.5 * (squares - 1 - (logvar_q - logvar_p)).sum(1)
+
+
+@gaussian_kl_between.mistake(_CONSTANT)
+def one_in_a_million_added(mu_q, logvar_q, mu_p, logvar_p):
+    squares = ((mu_q - mu_p).pow(2) + logvar_q.exp()) / (logvar_p.exp() + 1e-6)
+    return 0.5 * (squares - 1 - (logvar_q - logvar_p)).sum(1)
+
+
+@gaussian_kl_between.mistake(_CONSTANT)
+def constant_in_the_quotient(mu_q, logvar_q, mu_p, logvar_p):
+    ratio = (logvar_q.exp() / (logvar_p.exp() + 1e-8)).log()
+    return reference("gaussian_kl")((mu_q - mu_p) * (-0.5 * logvar_p).exp(), ratio)
+
+
+@gaussian_kl_between.mistake(
+    "You keep p's standard deviation from falling below a bound. A narrower p then has the price of another: exp(½·logvar_p) is never 0."
+)
+def std_of_p_clamped(mu_q, logvar_q, mu_p, logvar_p):
+    return reference("gaussian_kl")((mu_q - mu_p) / (0.5 * logvar_p).exp().clamp(min=1e-3), logvar_q - logvar_p)
 
 
 @gaussian_kl_between.mistake("You clamp the logvars. Then a very narrow or a very wide Gaussian has the price of another.")
@@ -1114,3 +1212,100 @@ def in_float64_with_product_of_ratios(mu, logvar, eps):
     ratios = torch.exp(-0.5 * z**2 + 0.5 * (z - mu) ** 2 / logvar.exp() + 0.5 * logvar)
     r = ratios.prod(-1)
     return (r - 1 - ratios.log().sum(-1)).mean(0)
+
+
+# --- both estimators: the samples, and what is averaged -------------------------------------------------------------------------
+
+_TIMES_VARIANCE = "You multiply the noise by the variance. A sample is mu + σ·eps, with σ = exp(½·logvar)."
+_TIMES_LOGVAR = "You multiply the noise by logvar itself. A sample is mu + σ·eps, with σ = exp(½·logvar)."
+_NORMAL_WITH_VARIANCE = (
+    "You give Normal the variance where it wants the standard deviation, exp(½·logvar), or divide by σ⁴ where σ² belongs."
+)
+_NORMAL_WITH_LOGVAR = "The square in log q is not divided by the variance. At its own sample, (z − μ)/σ is eps."
+
+
+def _of_log_ratio(mu, logvar, eps, scale=None, scale_in_q=None):
+    """log q(z) − log p(z), (K, N, D), at z = mu + scale · eps, with a q of standard deviation `scale_in_q`."""
+    std = (0.5 * logvar).exp()
+    z = mu + (std if scale is None else scale) * eps
+    return Normal(mu, std if scale_in_q is None else scale_in_q).log_prob(z) - Normal(0.0, 1.0).log_prob(z)
+
+
+def _plain(log_ratio):
+    return log_ratio.sum(2).mean(0)
+
+
+def _low_variance(log_ratio):
+    log_r = -log_ratio.sum(2)
+    return (log_r.exp() - 1 - log_r).mean(0)
+
+
+def _name_slips_of_both(exercise, estimate):
+    @exercise.mistake(_TIMES_VARIANCE)
+    def variance_times_noise_at_z(mu, logvar, eps):
+        return estimate(_of_log_ratio(mu, logvar, eps, scale=logvar.exp()))
+
+    @exercise.mistake(_TIMES_LOGVAR)
+    def logvar_times_noise_at_z(mu, logvar, eps):
+        return estimate(_of_log_ratio(mu, logvar, eps, scale=logvar))
+
+    @exercise.mistake(_TIMES_LOGVAR)
+    def logvar_times_noise(mu, logvar, eps):
+        return estimate(0.5 * ((mu + logvar * eps).pow(2) - eps.pow(2) - logvar))
+
+    @exercise.mistake(_NORMAL_WITH_LOGVAR)
+    def square_not_divided(mu, logvar, eps):
+        std = (0.5 * logvar).exp()
+        return estimate(0.5 * ((mu + std * eps).pow(2) - (std * eps).pow(2) - logvar))
+
+
+_name_slips_of_both(kl_monte_carlo, _plain)
+_name_slips_of_both(kl_low_variance, _low_variance)
+
+
+@kl_low_variance.mistake(_NORMAL_WITH_VARIANCE)
+def normal_with_variance_in_r(mu, logvar, eps):
+    return _low_variance(_of_log_ratio(mu, logvar, eps, scale_in_q=logvar.exp()))
+
+
+@kl_monte_carlo.mistake("You average log q alone, the negative entropy of q. The KL averages log q − log p.")
+def log_q_only(mu, logvar, eps):
+    return (-0.5 * (eps.pow(2) + logvar + math.log(2 * math.pi)) + 0 * mu).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake("You average −log p alone, the cross-entropy. The KL averages log q − log p.")
+def cross_entropy_only(mu, logvar, eps):
+    return 0.5 * ((mu + (0.5 * logvar).exp() * eps).pow(2) + math.log(2 * math.pi)).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake("You average log p alone. The KL averages log q − log p.")
+def log_p_only(mu, logvar, eps):
+    return -0.5 * ((mu + (0.5 * logvar).exp() * eps).pow(2) + math.log(2 * math.pi)).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake("You subtract the densities. The KL averages the difference of their logarithms, log q − log p.")
+def densities_subtracted(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    return (Normal(mu, std).log_prob(z).exp() - Normal(0.0, 1.0).log_prob(z).exp()).sum(2).mean(0)
+
+
+@kl_monte_carlo.mistake(
+    "You weight each dimension with its density q(z). The samples come from q, which is how q weights them already: the plain mean is right."
+)
+def each_dimension_weighted_by_q(mu, logvar, eps):
+    std = (0.5 * logvar).exp()
+    z = mu + std * eps
+    log_q = Normal(mu, std).log_prob(z)
+    return (log_q.exp() * (log_q - Normal(0.0, 1.0).log_prob(z))).sum(2).mean(0)
+
+
+kl_low_variance.edits("""
+one_added: `log_r.exp() - 1 - log_r` → `log_r.exp() + 1 - log_r`
+    The 1 has the wrong sign: it is r − 1 that averages to 0. At q = p the estimate must be 0.
+log_r_taken_for_r: `(log_r.exp() - 1 - log_r)` → `(log_r - 1 - log_r.log())`
+    You take log r for r. It is a logarithm already, and may be negative: r is its exponential.
+ratios_added_over_dimensions: `(log_r.exp() - 1 - log_r)` → `((0.5 * (eps.pow(2) + logvar - z.pow(2))).exp().sum(dim=2) - 1 - log_r)`
+    You exponentiate in each dimension and then add up. The ratio of the D-dimensional densities is a product: sum log r
+    over D before you exponentiate.
+""")

@@ -23,7 +23,7 @@ MEANINGS = {
     ),
     r"only supports 1-d": "Flatten it first.",
     r"must match the size of tensor|could not be broadcast": (
-        "Two shapes don't fit there: is a dimension of 1 missing (`[:, None]`), or one too many, or are two swapped?"
+        "Two shapes don't fit there. Print both: often a dimension of 1 is missing (`[:, None]`), two are swapped, or a size is off by one."
     ),
     r"x2304 and 3136x": "2304 numbers are 64 channels of 6 × 6, not of 7 × 7: is the padding missing?",
     r"\(1x9408 and 3136x": "The whole batch has become one row of numbers: flatten all dimensions but the first.",

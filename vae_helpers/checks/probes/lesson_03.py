@@ -87,6 +87,12 @@ def gaussian_kl_between(implementation, see: Recorder) -> None:
     see.call("narrow q, wide p", implementation, see.normal(3, 2), narrow, see.normal(3, 2), wide, **names)
     narrow, wide = see.uniform(3, 2, low=-4, high=-2), see.uniform(3, 2, low=1, high=3)
     see.call("wide q, narrow p", implementation, see.normal(3, 2), wide, see.normal(3, 2), narrow, **names)
+    # p so narrow that a small constant beside its variance, or a bound below its standard deviation, shows.
+    means, narrow = [see.normal(3, 2, std=5e-5) for _ in "qp"], torch.full((3, 2), -20.0)
+    see.call("q and p with logvar −20", implementation, means[0], narrow, means[1], narrow.clone(), **names)
+    means, narrow = [see.normal(3, 2, std=2e-3) for _ in "qp"], see.uniform(3, 2, low=-20, high=-15)
+    wider = see.uniform(3, 2, low=-14, high=-12)
+    see.call("very narrow q, p narrower still", implementation, means[0], wider, means[1], narrow, **names)
 
 
 def _from_samples(implementation, see: Recorder) -> None:
