@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch.distributions import AffineTransform, Independent, Normal, TransformedDistribution
 
 from . import Exercise, reference
+from .recurring import detached as recurring_detached
 
 reparameterize = Exercise("reparameterize")
 
@@ -38,6 +39,13 @@ mean_scaled: `mu + (0.5 * logvar).exp() * eps` → `(0.5 * logvar).exp() * (mu +
     You multiply mu by σ as well. Only the noise is scaled: mu + σ·eps.
 softplus_for_std: `(0.5 * logvar).exp()` → `torch.nn.functional.softplus(logvar)`
     You take softplus(logvar) for σ. `logvar` is log σ², which makes σ = exp(½·logvar).
+root_of_logvar: `(0.5 * logvar).exp()` → `logvar.sqrt()`
+    You take the square root of logvar, which is NaN where logvar is negative. It is the logarithm of σ², not σ²: undo
+    the logarithm with an exponential.
+logvar_clamped: `(0.5 * logvar).exp()` → `(0.5 * logvar.clamp(-10, 10)).exp()`
+    You clamp logvar. It may be any number: beyond your limits σ is wrong, and logvar gets no gradient.
+mu_and_sigma_changed_places: `mu + (0.5 * logvar).exp() * eps` → `mu * eps + (0.5 * logvar).exp()`
+    mu and σ have changed places: you multiply the noise by mu and add σ. It is mu + σ·eps.
 squared_variance: `(0.5 * logvar).exp()` → `(2 * logvar).exp()`
     You multiply the noise by exp(2·logvar), the variance squared. σ is exp(½·logvar).
 """)
@@ -717,6 +725,7 @@ same: 1
 
 gumbel_softmax = Exercise("gumbel_softmax")
 
+gumbel_softmax.recurring(recurring_detached)
 gumbel_softmax.edits("""
 temperature_held_up: `/ temperature` → `/ max(temperature, 0.1)`
     You hold the temperature above some value. Divide by the one that you are given, however low.
@@ -736,6 +745,12 @@ subtracted_noise: `logits + gumbel` → `logits - gumbel`
     probabilities.
 log_softmax: `.softmax(` → `.log_softmax(`
     You return logarithms (log_softmax). Asked for are the relaxed one-hot rows themselves, which sum to 1.
+only_the_noise_divided: `((logits + gumbel) / temperature)` → `(logits + gumbel / temperature)`
+    Only the noise is divided by the temperature. Divide the sum of logits and noise.
+sigmoid: `.softmax(dim=-1)` → `.sigmoid()`
+    This is a sigmoid for each number, and the rows don't add up to 1. A softmax makes a distribution of each row.
+noise_made_of_noise: `(logits + gumbel)` → `(logits - (-gumbel.log()).log())`
+    You take `gumbel` for uniform numbers, and make Gumbel noise of them. It is Gumbel noise already: add it as it is.
 not_normalised: `.softmax(dim=-1)` → `.exp()`
     The numbers are not divided by their sum. A softmax's rows add up to 1: exp of each, over the sum of the row.
 """)

@@ -277,6 +277,10 @@ no_output_padding_in_the_second: `F.conv_transpose2d(h, *conv2, **twice)` → `F
     The second transposed convolution makes 27 × 27. With output_padding=1 it doubles the sides: 28.
 rows_and_columns_swapped: `h.view(-1, 64, 7, 7)` → `h.view(-1, 64, 7, 7).transpose(2, 3)`
     Rows and columns are swapped. `h.view(-1, 64, 7, 7)` is the image as it is.
+logits_clamped: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.conv_transpose2d(h, *conv2, **twice).clamp(-100, 100)`
+    You clamp the logits. They may be any number: return the last layer's output as it is.
+logits_clamped_at_ten: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.conv_transpose2d(h, *conv2, **twice).clamp(-10, 10)`
+    You clamp the logits. They may be any number: return the last layer's output as it is.
 flattened: `return F.conv_transpose2d(h, *conv2, **twice)` → `return F.conv_transpose2d(h, *conv2, **twice).flatten(1)`
     You flatten the images. The logits are (N, 1, 28, 28), as the images are.
 """)
@@ -366,6 +370,8 @@ kl_forgotten: ` + gaussian_kl(mu, logvar)` → ``
     The KL is missing: this trains an autoencoder.
 mean_over_pixels: `.sum(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3))`
     You average over the pixels. The log of a product is a sum: as it is, the KL weighs 784 times too much.
+divided_twice: `.mean()` → `.mean() / len(x)`
+    You divide by the number of images twice. The batch mean is taken once.
 summed_over_batch: `.mean()` → `.sum()`
     You sum over the batch. Take the batch mean, so that the batch size does not matter.
 one_for_each_image: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `(reconstruction + gaussian_kl(mu, logvar))`
@@ -534,6 +540,12 @@ both_sums: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - be
     m and v lack the factors 1 − β₁ and 1 − β₂ in front of the gradient, so they are sums and not averages.
 sum_of_squares: `v = beta2 * v + (1 - beta2) * g**2` → `v = beta2 * v + g**2`
     v lacks the factor 1 − β₂ in front of g², so it is a sum and not an average.
+gradient_as_it_is: `* g**2` → `* g`
+    v averages the gradient itself, and the root of a negative average is NaN. It averages the square, g².
+factors_changed_places: `m = beta1 * m + (1 - beta1) * g\n            v = beta2 * v + (1 - beta2) * g**2` → `m = beta1 * m + (1 - beta2) * g\n            v = beta2 * v + (1 - beta1) * g**2`
+    The factors 1 − β₁ and 1 − β₂ have changed places. 1 − β₁ belongs to m, 1 − β₂ to v.
+hats_swapped: `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat = m / (1 - beta2**t)\n            v_hat = v / (1 - beta1**t)`
+    The corrections have changed places. m is divided by 1 − β₁ᵗ, and v by 1 − β₂ᵗ.
 factor_squared: `(1 - beta2) * g**2` → `((1 - beta2) * g) ** 2`
     You square the factor 1 − β₂ as well. Only the gradient is squared.
 hats_multiplied: `m_hat = m / (1 - beta1**t)\n            v_hat = v / (1 - beta2**t)` → `m_hat = m * (1 - beta1**t)\n            v_hat = v * (1 - beta2**t)`
@@ -687,6 +699,8 @@ one_tensor_at_a_time: `adam_step(params, grads, state)` → `[adam_step({name: p
     You call `adam_step` once for each tensor, and its counter goes up each time. Hand it the whole dict, once.
 loss_of_the_whole_batch: `return loss.item()` → `return loss.item() * len(x)`
     You return the loss summed over the batch. It is in nats per image: return it as `elbo_loss` gives it.
+divided_by_n: `return loss.item()` → `return loss.item() / len(x)`
+    You divide the loss by the number of images once more. `elbo_loss` is a batch mean already: return it as it is.
 the_elbo: `loss = elbo_loss(params, x, eps)` → `loss = -elbo_loss(params, x, eps)`
     You turn the sign of the loss, and make the ELBO small. `elbo_loss` is minus the ELBO already.
 """)

@@ -19,7 +19,11 @@ counts_from_one: `return step / warmup_steps` → `return (step + 1) / warmup_st
     β is one step ahead: `step` counts the steps already done, so that it is 0 at step 0 and reaches 1 at step
     warmup_steps.
 downwards: `return step / warmup_steps` → `return 1 - step / warmup_steps`
-    Your β falls during the warm-up. It begins at 0, where the code is free, and rises to 1.
+    Your β begins at 1. It begins at 0, where the code is free, and rises to 1.
+always_one: `return step / warmup_steps` → `return 1.0`
+    Your β is 1 at every step, so that there is no warm-up. It begins at 0 and reaches 1 at step warmup_steps.
+along_a_sigmoid: `return step / warmup_steps` → `return 1 / (1 + math.exp(-10 * (step / warmup_steps - 0.5)))`
+    Your β rises along a sigmoid. Here it is a straight line from 0 to 1.
 one_step_early: `step / warmup_steps` → `step / max(1, warmup_steps - 1)`
     You divide by warmup_steps − 1, so that β is 1 one step too early. It reaches 1 at step warmup_steps.
 """)
@@ -72,6 +76,13 @@ def maximum_for_minimum(step, warmup_steps):
     return max(1.0, step / max(1, warmup_steps))
 
 
+@linear_beta.mistake(
+    "The larger of 1 and the line is never below 1, so that there is no warm-up. Take the smaller of the two."
+)
+def maximum_of_a_warm_up(step, warmup_steps):
+    return max(1.0, step / warmup_steps) if warmup_steps else 1.0
+
+
 @linear_beta.mistake("Your β falls from 1 to 0. It begins at 0, where the code is free, rises to 1 and stays there.")
 def falls_to_zero(step, warmup_steps):
     return 1.0 - reference("linear_beta")(step, warmup_steps) if warmup_steps else 1.0
@@ -114,7 +125,10 @@ def by_steps_left(step, warmup_steps):
 cyclical_beta = Exercise("cyclical_beta")
 cyclical_beta.edits("""
 integer_division: `(step % period) / period` → `(step % period) // period`
-    You round down, by `//` or `int`, so that τ is always 0 and the KL is never paid. Use `/` alone.
+    Your β is 0 at every step, so that the KL is never paid. τ is what `step % period` leaves, divided by the period,
+    and is not rounded.
+whole_periods: `(step % period) / period` → `step // period`
+    `step // period` counts the periods that are over. τ is the share of the present one that is done.
 ramp_ignored: `done / ramp` → `done`
     Your β takes the whole period to rise. It rises during the share `ramp` of it, and stays at 1 for the rest: divide τ
     by ramp.
@@ -299,6 +313,9 @@ floor_shared_out: `clamp(min=floor)` → `clamp(min=floor / kl_per_dim.shape[1])
     You share the floor out among the dimensions. `floor` is what each of them has.
 one_floor_given_back: `.clamp(min=floor).sum()` → `.sub(floor).clamp(min=0).sum() + floor`
     You subtract the floor in each dimension and add it once. Each dimension below it counts as f.
+one_mean_for_all: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.mean().clamp(min=floor)`
+    You average over images and dimensions at once, and compare that one number with the floor. Each dimension has a mean
+    and a floor of its own, and the sum comes last.
 maximum_for_each_number: `kl_per_dim.mean(0).clamp(min=floor).sum()` → `kl_per_dim.clamp(min=floor).mean()`
     You take the maximum for each image and dimension, and average over both. The order is: mean over the batch,
     maximum, sum over the dimensions.
@@ -444,6 +461,8 @@ variance_as_std: `(0.5 * logvar).exp()` → `logvar.exp()`
     You hand Normal the variance. It wants the standard deviation, exp(½ logvar).
 mean_over_dimensions: `.sum(2)` → `.mean(2)`
     You average the log-densities over the dimensions. The log-density of independent dimensions is the sum of theirs.
+densities_squared: `.sum(2)` → `.sum(2).mul(2)`
+    Your log-densities are twice as large as they should be: the ½ in front of the square and of the logarithm is missing.
 in_bits: `(own - aggregate).mean()` → `(own - aggregate).mean() / math.log(2)`
     That is in bits. The course counts in nats.
 sign: `(own - aggregate)` → `(aggregate - own)`
@@ -541,6 +560,12 @@ def square_not_halved(mu, logvar, z):
     return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
 
 
+@mutual_information.mistake("In your Gaussian density logvar has the wrong sign: it is −½·logvar, next to minus the square.")
+def logvar_added(mu, logvar, z):
+    table = (-0.5 * (z[:, None] - mu).square() / logvar.exp() + 0.5 * logvar).sum(2)
+    return (table.diagonal() - table.logsumexp(1) + math.log(len(z))).mean()
+
+
 @mutual_information.mistake(
     "In your Gaussian density you divide the square by σ. It is divided by the variance, exp(logvar)."
 )
@@ -600,7 +625,8 @@ def images_first(mu, logvar, z):
 predict_active_dims = Exercise("predict_active_dims")
 predict_active_dims.edits("""
 against_the_standard_deviation: `> sigma2` → `> sigma2**0.5`
-    You compare variances with σ. An eigenvalue of a covariance matrix is a variance: compare it with σ², as it comes.
+    You compare variances with σ, or squared the eigenvalues, which comes to the same. An eigenvalue of a covariance
+    matrix is a variance: compare it with σ², as both come.
 root_of_the_eigenvalues: `eigenvalues > sigma2` → `eigenvalues.clamp(min=0).sqrt() > sigma2`
     You took the root of the eigenvalues, or squared `sigma2`, which comes to the same. Both are variances as they come:
     compare them as they are.

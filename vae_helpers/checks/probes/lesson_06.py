@@ -243,11 +243,15 @@ def encode(implementation, see: Recorder) -> None:
 def decode(implementation, see: Recorder) -> None:
     params = drawn_parameters(see, 5)
 
-    def call(label, params, z):
-        _call(see, label, implementation, params, z, inputs=["z"], gradients=[*params, "z"], atol=1e-4)
+    def call(label, params, z, **options):
+        options = {"gradients": [*params, "z"], "atol": 1e-4, **options}
+        _call(see, label, implementation, params, z, inputs=["z"], **options)
 
     call("3 codes, 5 dimensions", params, see.normal(3, 5))
     call("one code, 2 dimensions", fewer_dimensions(params, 2), see.normal(1, 2))
+    sure = {**params, "decoder.conv2.weight": 200 * params["decoder.conv2.weight"]}
+    told = "is off where logits are large, and only there: are they cut off? A logit may be any number."
+    call("3 codes, logits beyond ±100", sure, see.normal(3, 5), gradients=[], atol=2e-2, told=told)
 
 
 @probe("elbo_loss")
