@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
+from vae_helpers.sprites import SIZES
+
 from . import Exercise, reference
 from .recurring import detached, in_bits, sign_reversed
 
@@ -52,6 +54,8 @@ mean_over_pixels: `(recon + beta` → `(recon / 784 + beta`
     You divide the reconstruction by the number of pixels. `recon` is in nats per image, as the KL is: both as they are.
 one_term_detached: `beta * kl` → `beta * kl.detach()`
     No gradient reaches the KL. Then β changes the number, and nothing that the model learns.
+reconstruction_subtracted: `recon + beta * kl` → `-recon + beta * kl`
+    The reconstruction is subtracted. `recon` is a cost already, −log p(x | z): add it.
 recon_detached: `(recon + beta` → `(recon.detach() + beta`
     No gradient reaches the reconstruction. Then only the KL is trained.
 """)
@@ -127,6 +131,14 @@ kl_detached: `(kl.mean() - capacity)` → `(kl.detach().mean() - capacity)`
     No gradient reaches the KL. Then nothing pulls it to the capacity.
 swapped: `gamma * (kl.mean() - capacity).abs()` → `capacity * (kl.mean() - gamma).abs()`
     The capacity and γ have changed places: γ multiplies the distance from the capacity.
+never_below_the_capacity: `(kl.mean() - capacity).abs()` → `kl.mean().clamp(min=capacity)`
+    You charge for the larger of the KL and the capacity. Charged is the distance between the two, on either side.
+gamma_squared_too: `gamma * (kl.mean() - capacity).abs()` → `(gamma * (kl.mean() - capacity)) ** 2`
+    You square the distance to the capacity, and γ with it. γ multiplies the absolute value of the distance.
+sum_of_the_kl_minus_one_capacity: `(kl.mean() - capacity).abs()` → `(kl.sum() - capacity).abs() / len(kl)`
+    You subtract the capacity once from the sum of the KLs. It is for one image: take the mean of the KL, then subtract.
+gamma_on_both_in_the_bars: `recon.mean() + gamma * (kl.mean() - capacity).abs()` → `gamma * (recon.mean() + kl.mean() - capacity).abs()`
+    The reconstruction stands within the bars, and γ multiplies it. Only the KL's distance from the capacity belongs there.
 half_the_distance: `gamma * (kl` → `0.5 * gamma * (kl`
     You halve the distance from the capacity. There is no ½: γ times the distance.
 divided_by_the_batch: `gamma * (kl.mean() - capacity).abs()` → `gamma * (kl.mean() - capacity).abs() / len(kl)`
@@ -208,6 +220,11 @@ sigmoid_twice: `reconstruction_loss(x, logits)` → `reconstruction_loss(x, logi
     The sigmoid is applied twice: once by you, and once by the loss that takes logits. Hand the logits on as they are.
 noise_subtracted: `vae(x, eps)` → `vae(x, -eps)`
     You subtract the noise. z is mu + σ · eps: use the noise with its sign, so that two models can be compared.
+rate_of_the_rows_summed: `kl_per_dim(mu, logvar).sum(1).mean()` → `kl_per_dim(mu, logvar).sum(0).mean()`
+    You sum over the images (dim 0) and average over the dimensions. It is the other way round: an image's KL is the sum
+    over its dimensions.
+rate_for_each_dimension: `kl_per_dim(mu, logvar).sum(1).mean()` → `kl_per_dim(mu, logvar).mean(0)`
+    Your rate is a number for each dimension. An image's KL is the sum over its dimensions: one number in all.
 decodes_the_noise: `logits, mu, logvar = vae(x, eps)` → `(mu, logvar), logits = vae.encode(x), vae.decode(eps)`
     You decode the noise itself, a draw from the prior. The code of an image is z = mu + σ · eps.
 """)
@@ -221,6 +238,14 @@ def variance_times_noise(vae, x, eps):
     mu, logvar = vae.encode(x)
     rate = reference("rate_distortion")(vae, x, eps)[0]
     logits = vae.decode(mu + logvar.exp() * eps)
+    return rate, F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+
+
+@rate_distortion.mistake("You multiply the noise by logvar itself. A sample is mu + σ · eps, with σ = exp(½ · logvar).")
+def logvar_times_noise(vae, x, eps):
+    mu, logvar = vae.encode(x)
+    rate = reference("rate_distortion")(vae, x, eps)[0]
+    logits = vae.decode(mu + logvar * eps)
     return rate, F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
 
@@ -380,6 +405,30 @@ def width_at_least_one(codes, bins=20):
     return ((codes - low) / (high - low).clamp(min=1) * bins).long().clamp(max=bins - 1)
 
 
+@discretize.mistake(
+    "Your bins hold equally many values (quantiles). Equal *width* is asked for, also where all values are equal."
+)
+def ranks_of_all(codes, bins=20):
+    return codes.argsort(dim=0).argsort(dim=0) * bins // len(codes)
+
+
+@discretize.mistake("You divide by the largest value. The bins cover the range: divide by the maximum minus the minimum.")
+def divided_by_the_maximum(codes, bins=20):
+    low, high = codes.amin(0), codes.amax(0)
+    return ((codes - low) / torch.where(high > 0, high, 1.0) * bins).long().clamp(0, bins - 1)
+
+
+@discretize.mistake(
+    "Your bins are counted from 1: `bucketize` counts the borders below a value. The smallest value belongs into bin 0, and the largest into bins − 1."
+)
+def counted_by_borders(codes, bins=20):
+    columns = []
+    for column in codes.T:
+        borders = torch.linspace(float(column.min()), float(column.max()), bins + 1)
+        columns.append(torch.bucketize(column.contiguous(), borders, right=True))
+    return torch.stack(columns, dim=1)
+
+
 @discretize.mistake("The result is flat. A code keeps its place: (N, D).")
 def flat(codes, bins=20):
     return reference("discretize")(codes, bins).flatten()
@@ -475,6 +524,43 @@ mutual_information_matrix.recurring(sign_reversed, hint="The sign is reversed. M
 def without_bins(codes, factors):
     ranks = torch.stack([column.unique(return_inverse=True)[1] for column in codes.T], dim=1)
     return _by_entropies(ranks, factors)
+
+
+@mutual_information_matrix.mistake(
+    "A bin or a combination that never occurs gives 0 · log 0, which is NaN. It contributes 0: leave it out."
+)
+def all_bins_without_a_mask(codes, factors):
+    return _from_tables(codes, factors, lambda joint, a, b: (joint * (joint / (a * b)).log()).sum())
+
+
+@mutual_information_matrix.mistake(
+    "This is the entropy of the factor that is left once the bin is known. The mutual information is what the bin takes away from it."
+)
+def conditional_entropy(codes, factors):
+    return _from_tables(
+        codes,
+        factors,
+        lambda joint, a, b: (torch.xlogy(joint.sum(1), joint.sum(1)) - torch.xlogy(joint, joint).sum(1)).sum(),
+    )
+
+
+@mutual_information_matrix.mistake(
+    "This is computed from correlations, as for Gaussians. Count instead: the shares of the rows in each bin and with each value."
+)
+def from_correlations(codes, factors):
+    both = torch.cat([codes, factors.float()], dim=1).T
+    return -0.5 * (1 - torch.corrcoef(both)[: codes.shape[1], codes.shape[1] :] ** 2).log()
+
+
+def _from_tables(codes, factors, of_table):
+    """of_table(joint, p(a), p(b)) for each dimension and factor, with all 20 bins."""
+    indices = reference("discretize")(codes)
+    result = torch.zeros(codes.shape[1], factors.shape[1])
+    for d in range(codes.shape[1]):
+        for f in range(factors.shape[1]):
+            joint = F.one_hot(indices[:, d], 20).double().T @ F.one_hot(factors[:, f]).double() / len(codes)
+            result[d, f] = of_table(joint, joint.sum(1, keepdim=True), joint.sum(0, keepdim=True))
+    return result
 
 
 @mutual_information_matrix.mistake(
@@ -600,6 +686,54 @@ def _gap(codes, factors, rival):
     return float(((information.amax(0) - rival(information)) / entropies).mean())
 
 
+_OTHER_AXIS = "You compare the two factors that a dimension knows best. Take the two best dimensions for each factor: sort along dim 0."
+
+
+@mutual_information_gap.mistake(_OTHER_AXIS)
+def along_the_factors_in_nats(codes, factors):
+    best = reference("mutual_information_matrix")(codes, factors).topk(min(2, factors.shape[1]), dim=1).values
+    return float((best[:, 0] - best[:, 1]).mean())
+
+
+@mutual_information_gap.mistake(_OTHER_AXIS)
+def along_the_factors_by_mean_entropy(codes, factors):
+    best = reference("mutual_information_matrix")(codes, factors).topk(2, dim=1).values
+    return float((best[:, 0] - best[:, 1]).mean() / torch.stack([_entropy(column) for column in factors.T]).mean())
+
+
+@mutual_information_gap.mistake(
+    "You sort along the factors, and then compare the first two dimensions. Sort along dim 0: the two best dimensions for each factor."
+)
+def sorted_along_the_factors(codes, factors):
+    ranked = reference("mutual_information_matrix")(codes, factors).double().sort(descending=True).values
+    return float(((ranked[0] - ranked[1]) / torch.stack([_entropy(column) for column in factors.T])).mean())
+
+
+@mutual_information_gap.mistake(
+    "You sort in ascending order and take the first two: these are the smallest of each column. The gap is between the two largest."
+)
+def first_two_of_an_ascending_order(codes, factors):
+    ranked = reference("mutual_information_matrix")(codes, factors).double().sort(dim=0).values
+    return float(((ranked[1] - ranked[0]) / torch.stack([_entropy(column) for column in factors.T])).mean())
+
+
+@mutual_information_gap.mistake(
+    "You divide by the logarithms of the notebook's SIZES, whatever `factors` holds. Count the values in the rows that you are given."
+)
+def sizes_of_the_notebook(codes, factors):
+    best = reference("mutual_information_matrix")(codes, factors).double().topk(2, dim=0).values
+    return float(((best[0] - best[1]) / torch.tensor([math.log(size) for size in SIZES])[: factors.shape[1]]).mean())
+
+
+@mutual_information_gap.mistake(
+    "The entropy is computed from counts. Probabilities are shares: divide the counts by the number of rows first."
+)
+def entropy_of_counts(codes, factors):
+    best = reference("mutual_information_matrix")(codes, factors).double().topk(2, dim=0).values
+    counts = [column.bincount().double() for column in factors.T]
+    return float(((best[0] - best[1]) / torch.stack([-torch.xlogy(c, c).sum() for c in counts])).mean())
+
+
 @mutual_information_gap.mistake(
     "The mean that you subtract is over all dimensions, the best among them. The rival is the second best one alone."
 )
@@ -723,6 +857,18 @@ means_for_samples: `z[:, None]` → `mu[:, None]`
     You put the means in the place of the samples. The expectation is over z: use `z`.
 log_d: `torch.logsumexp(log_q.sum(2), dim=1) - math.log(n)  # (N,)` → `torch.logsumexp(log_q.sum(2), dim=1) - math.log(mu.shape[1])  # (N,)`
     You subtract log D in the joint density. It is an average over the N components: log N.
+against_the_prior: `(joint - marginals).mean()` → `(joint - Normal(0.0, 1.0).log_prob(z).sum(1) + 0 * marginals).mean()`
+    You subtract the prior's log density: this is KL(q(z) ‖ p(z)). Total correlation compares q(z) with the product of its
+    own marginals.
+no_log_deviation: `joint = torch` → `log_q = log_q + 0.5 * logvar
+    joint = torch`
+    The log density of a component has lost its −½ · logvar. It depends on the component, and does not cancel.
+whole_log_variance: `joint = torch` → `log_q = log_q - 0.5 * logvar
+    joint = torch`
+    The log density of a component holds −½ · logvar. Yours subtracts all of logvar.
+own_component_left_out: `joint = torch` → `log_q = log_q.masked_fill(torch.eye(n, dtype=torch.bool)[:, :, None], -1e9)
+    joint = torch`
+    You leave each sample's own component out. The aggregate q(z) is the average over all N components.
 with_own_component: `return (joint - marginals).mean()` → `return (log_q.sum(2).diagonal() - joint).mean() + 0 * marginals.sum()`
     This is log q(z | x) − log q(z), the mutual information of images and codes. Total correlation compares q(z) with its marginals.
 """)
@@ -815,6 +961,10 @@ beta_on_the_reconstruction: `(recon + kl).mean() + (beta - 1) * tc` → `(beta *
     β weighs the reconstruction as well. Its weight is 1.
 tc_subtracted_once: `+ (beta - 1) * tc` → `- tc`
     You take the total correlation out of the KL, and do not put it back β times. In all that is β − 1 times more.
+beta_not_used: `(beta - 1) * tc` → `tc`
+    β is not used: you add the total correlation once, whatever β is. Add it β − 1 times.
+summed_with_tc: `(recon + kl).mean() + (beta - 1) * tc` → `(recon + kl + (beta - 1) * tc).sum()`
+    You sum over the batch. Take the mean of what is per image; `tc` is a mean already.
 beta_on_the_rest: `(recon + kl).mean() + (beta - 1) * tc` → `recon.mean() + beta * (kl.mean() - tc) + tc`
     β weighs the other two parts of the KL, and the total correlation has weight 1. It is the other way round.
 """)

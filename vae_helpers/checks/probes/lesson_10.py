@@ -200,7 +200,7 @@ def total_correlation(implementation, see: Recorder) -> None:
 def tcvae_loss(implementation, see: Recorder) -> None:
     names = {"inputs": ["recon", "kl", "tc", "beta"], "gradients": ["recon", "kl", "tc"]}
     for label, n, beta in (
-        ("5 images, beta = 6", 5, 6.0),
+        ("5 images, beta = 8", 5, 8.0),
         ("4 images, beta = 1", 4, 1.0),
         ("4 images, beta = 0.5", 4, 0.5),
         ("4 images, beta = 0", 4, 0.0),
