@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
+from textwrap import dedent, shorten
 from types import ModuleType
 from typing import Any
 
@@ -121,8 +121,11 @@ def source_of(implementation: Any, name: str) -> str:
     """Source text that defines `implementation` as `name`, with the imports and helpers that it needs."""
     if not callable(implementation):
         return f"{name} = {implementation!r}"
-    source = inspect.getsource(implementation)
+    source = dedent(inspect.getsource(implementation))
     definition = ast.get_source_segment(source, ast.parse(source).body[0])  # without its decorators
+    if inspect.isfunction(implementation):  # one that another function made has that one's names, too
+        for free, value in inspect.getclosurevars(implementation).nonlocals.items():
+            definition = re.sub(rf"\b{free}\b", value.__name__, definition)
     definition = re.sub(rf"^(def|class) {implementation.__name__}\b", rf"\1 {name}", definition)
     return "\n\n".join([*surroundings(definition, sys.modules[implementation.__module__]), definition])
 
