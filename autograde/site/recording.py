@@ -82,10 +82,8 @@ def _some(values: list, first: Any, most: int) -> list:
         return values
     kept = {0, values.index(first), len(values) - 1}
     if most > len(kept) and all(isinstance(value, int | float) for value in values):
-        low, high = float(min(values)), float(max(values))
         for spacing in (n * 10.0**power for power in range(-3, 5) for n in ROUND):
-            wanted = spacing * np.arange(np.ceil(low / spacing - 1e-6), high / spacing + 1e-6)
-            places = kept | {i for i, value in enumerate(values) if len(wanted) < 1000 and np.isclose(wanted, value).any()}
+            places = kept | {i for i, value in enumerate(values) if abs(value / spacing - round(value / spacing)) < 1e-6}
             if len(kept) < len(places) <= most:
                 return [values[i] for i in sorted(places)]
     places = {int(round(i)) for i in np.linspace(0, len(values) - 1, most)}
