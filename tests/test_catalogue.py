@@ -47,9 +47,10 @@ def test_no_points_are_for_what_a_process_measures_about_itself(name):
     assert not one_sided or name in ("bound_gap", "fit_posterior", "trained_vae")
 
 
-@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
-def test_notebook_check_names_the_mistake_too(name, mistake, capsys):
-    hint, make = CATALOGUE[name].mistakes[mistake]
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_notebook_check_names_a_mistake_too(name, capsys):
+    """The last of the exercise's; that its key names each of them, on every processor, is what tests/test_processors.py looks at."""
+    mistake, (hint, make) = list(CATALOGUE[name].mistakes.items())[-1]
     if name in OPTIONS:
         check(name, make())
         reveal(name)

@@ -18,11 +18,13 @@ from vae_helpers.checks import PUBLIC_SEED, answer_key, observe
 from vae_helpers.checks.observation import Observation, leave_undecided, undecided_places
 from vae_helpers.checks.verdict import compare
 
-# The name of each place where all is observed, what its process is told, and the arithmetic there: its own, or one by which no key was built.
+NEW = MANY + 1  # an odd one, which has no subnormal numbers either
+# The name of each place where all is observed, what its process is told, and the arithmetic there: its own, or one by which no key was
+# built. Two threads that spin while they wait for each other take several times as long where other tests run.
 PLACES = {
-    "this processor, two threads": ({"OMP_NUM_THREADS": "2"}, None),
+    "this processor, two threads": ({"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}, None),
     **{f"{name}, one thread": ({"OMP_NUM_THREADS": "1", **told}, None) for name, told in PROCESSORS.items()},
-    **{f"arithmetic {number}": ({"OMP_NUM_THREADS": "1"}, number) for number in range(MANY + 1, MANY + 3)},
+    f"arithmetic {NEW}": ({"OMP_NUM_THREADS": "1"}, NEW),
 }
 Key = tuple[Observation, list[tuple[str, str, Observation]]]
 
@@ -46,7 +48,8 @@ def test_keys_hold_on(place, seen_so_far):
     for path in seen_so_far.glob("*.pickle"):
         there = pickle.loads(path.read_bytes())
         assert list(faults(keys_of(here), there)) == [], f"keys of {place}, used on {path.stem}"
-        assert list(faults(keys_of(there), here)) == [], f"keys of {path.stem}, used on {place}"
+        if path.stem != place:
+            assert list(faults(keys_of(there), here)) == [], f"keys of {path.stem}, used on {place}"
 
 
 def observed_on(place: str, folder: Path) -> dict[str, dict[str, Observation]]:
