@@ -30,6 +30,7 @@ MEANINGS = {
     r"shapes cannot be multiplied|^ValueError: matmul: .* mismatch in its core dimension|^ValueError: shapes .* not aligned": (
         "The inner sizes of a matrix product differ: is one side transposed, flattened too far, or made for another size?"
     ),
+    r"to have \d+ channels, but got \d+ channels": "The layer is built for another number of channels than it is given.",
     r"^ValueError: shape-mismatch for sum": (
         "tensordot pairs axes of different lengths there: print both shapes, and see which axes it is told to pair."
     ),
