@@ -200,6 +200,13 @@ number_of_images: `model.data_dim * math.log` → `len(x) * math.log`
     You count log 2π once for each image. It is P times, once for each dimension of x.
 covariance_as_precision: `covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)` → `covariance = torch.linalg.inv(model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim))`
     You take Σ for its inverse, the precision matrix. W Wᵀ + σ² I is the covariance.
+diagonal_of_the_factor_only: `upper=False` → `upper=True`
+    Your u is r divided by the diagonal of L alone. L is lower triangular: solve_triangular wants upper=False.
+factor_transposed: `solve_triangular(factor, (x - model.bias).T, upper=False)` → `solve_triangular(factor.T, (x - model.bias).T, upper=True)`
+    You solve Lᵀ u = r. Since Σ = L Lᵀ, it is L u = r.
+squares_of_the_solution: `torch.linalg.solve_triangular(factor, (x - model.bias).T, upper=False)` → `torch.linalg.solve(covariance, (x - model.bias).T)`
+    You solve Σ u = r and square u, which divides by Σ twice. The exponent is rᵀ Σ⁻¹ r: multiply that u by r, or solve
+    L u = r and square.
 """)
 
 
@@ -980,6 +987,13 @@ summed_over_everything: `.sum(dim=0)` → `.sum()`
 mean_of_squares: `.sum(dim=0)` → `.mean(dim=0)`
     You average the squares where they are summed, which makes the result K times too large: it could exceed K.
 """)
+
+
+@effective_sample_size.mistake(
+    "You take dim 1 for the samples. Samples lead, (K, N): each image has its K weights in a column, dim 0."
+)
+def samples_for_images(log_weights):
+    return 1 / log_weights.softmax(1).pow(2).sum(1)
 
 
 @effective_sample_size.mistake(

@@ -38,9 +38,6 @@ channels_last: `return out.transpose(0, 3, 1, 2) + bias[:, None, None]` → `ret
     The channels come last in your result, (N, H, W, C). In this course they come second: (N, C, H, W).
 bias_once_a_channel: `+ bias[:, None, None]` → `+ x.shape[1] * bias[:, None, None]`
     The bias is added once for each input channel. Add it once to each output, after the sum over the channels.
-weight_as_in_out: `axes=((1, 4, 5), (1, 2, 3))` → `axes=((1, 4, 5), (0, 2, 3)) if weight.shape[0] == weight.shape[1] else ((1, 4, 5), (1, 2, 3))`
-    You read the weight as (C_in, C_out, kh, kw), which is the layout of a transposed convolution. Here the output
-    channels come first.
 reshaped_for_transposed: `out.transpose(0, 3, 1, 2) +` → `out.reshape(out.shape[0], out.shape[3], *out.shape[1:3]) +`
     You reshape (N, H, W, C) to (N, C, H, W). That keeps the order of the numbers and mixes places with channels:
     transpose(0, 3, 1, 2).
@@ -72,7 +69,58 @@ kernel_upside_down: `np.tensordot(windows, weight,` → `np.tensordot(windows, w
     The rows of your kernel run the wrong way: it is upside down.
 kernel_left_to_right: `np.tensordot(windows, weight,` → `np.tensordot(windows, weight[:, :, :, ::-1],`
     The columns of your kernel run the wrong way: it is mirrored.
+bias_along_the_width: ` + bias[:, None, None]` → ` + bias`
+    Added as it is, the bias meets the last axis, the columns. It belongs to the channels: bias[:, None, None].
+one_bias_for_all: ` + bias[:, None, None]` → ` + bias[0]`
+    Every output channel gets the bias of the first. Each has its own.
+windows_side_by_side: `[:, :, ::stride, ::stride]` → `[:, :, : (windows.shape[2] - 1) // stride + 1, : (windows.shape[3] - 1) // stride + 1]`
+    The size is right, but the windows begin at 0, 1, 2, …. Output [i, j] looks at the window that begins in row s·i and
+    column s·j.
+stride_over_the_channels: `[:, :, ::stride, ::stride]` → `[:, ::stride, ::stride]`
+    The stride falls on the channels and the rows. It belongs to the rows and the columns, the third and fourth axis.
+channels_padded: `((0, 0), (0, 0), (padding, padding), (padding, padding))` → `padding`
+    You pad the channels. The zeros go around rows and columns alone: the pairs of the first two axes are (0, 0).
+square_kernels: `weight.shape[2:], axis=(2, 3)` → `weight.shape[2:3] * 2, axis=(2, 3)`
+    You take the kernel for a square. It has weight.shape[2] rows and weight.shape[3] columns.
 """)
+
+
+@conv2d.mistake(
+    "You read the weight as (C_in, C_out, kh, kw), which is the layout of a transposed convolution. Here the output channels come first."
+)
+def weight_as_in_out(x, weight, bias, stride, padding):
+    return reference("conv2d")(x, weight.swapaxes(0, 1), bias, stride, padding)
+
+
+@conv2d.mistake(
+    "You count windows as if there were no padding: the output is too small. Its size is (H + 2·padding − kh) // stride + 1."
+)
+def size_without_padding(x, weight, bias, stride, padding):
+    height, width = ((size - k) // stride + 1 for size, k in zip(x.shape[2:], weight.shape[2:], strict=True))
+    return reference("conv2d")(x, weight, bias, stride, padding)[:, :, :height, :width]
+
+
+@conv2d.mistake(
+    "You reshape the windows while their channels stand before their places, so a row of the matrix mixes several windows. Transpose first, to (N, H, W, C, kh, kw)."
+)
+def windows_not_transposed(x, weight, bias, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
+    n, c, height, width, kh, kw = windows.shape
+    out = windows.reshape(n * height * width, c * kh * kw) @ weight.reshape(len(weight), -1).T
+    return out.reshape(n, height, width, -1).transpose(0, 3, 1, 2) + bias[:, None, None]
+
+
+@conv2d.mistake("You count the windows of one direction for both. An image may be wider than it is high.")
+def as_wide_as_high(x, weight, bias, stride, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    kh, kw = weight.shape[2:]
+    size = (x.shape[2] - kh) // stride + 1
+    out = np.zeros((len(x), len(weight), size, size), x.dtype)
+    for i, j in np.ndindex(size, size):
+        window = x[:, :, stride * i : stride * i + kh, stride * j : stride * j + kw]
+        out[:, :, i, j] = np.tensordot(window, weight, axes=((1, 2, 3), (1, 2, 3))) + bias
+    return out
 
 
 @conv2d.mistake(
@@ -175,9 +223,6 @@ cut_off_at_the_end_only: `padding : rows - padding, padding : columns - padding`
 output_padding_at_the_front: `a : a + reach_h : stride, b : b + reach_w : stride` → `a + output_padding : a + output_padding + reach_h : stride, b + output_padding : b + output_padding + reach_w : stride`
     The size is right, but your output padding lies above and to the left. It makes the canvas longer at the end: below
     and to the right.
-weight_as_out_in: `axes=(1, 0)` → `axes=(1, 1) if weight.shape[0] == weight.shape[1] else (1, 0)`
-    You read the weight as (C_out, C_in, kh, kw), which is the layout of a convolution. Here the input channels come
-    first.
 empty_slice: `padding : rows - padding, padding : columns - padding` → `padding:-padding, padding:-padding`
     With padding = 0 you cut with 0:-0, which is empty. Cut at rows − padding, or not at all where padding is 0.
 reshaped_for_transposed: `stamps[..., a, b].transpose(0, 3, 1, 2)` → `stamps[..., a, b].reshape(n, channels, height, width)`
@@ -195,11 +240,60 @@ channels_averaged: `np.tensordot(x, weight, axes=(1, 0))` → `np.tensordot(x, w
     You average over the input channels. Their stamps add up.
 kernel_on_its_side: `stamps[..., a, b]` → `stamps.swapaxes(-1, -2)[..., a, b]`
     Rows and columns of the kernel are exchanged: weight[c, o, a, b] lands a rows below and b columns to the right.
+kernel_upside_down: `stamps[..., a, b]` → `stamps[..., kh - 1 - a, b]`
+    The rows of your kernel run the wrong way: it is upside down. Only a transposed convolution that is computed *as a
+    convolution* needs a flip, and that in both directions.
+kernel_left_to_right: `stamps[..., a, b]` → `stamps[..., a, kw - 1 - b]`
+    The columns of your kernel run the wrong way: it is mirrored. Only a transposed convolution that is computed *as a
+    convolution* needs a flip, and that in both directions.
+rows_and_columns_swapped: `stamps[..., a, b].transpose(0, 3, 1, 2)` → `stamps[..., a, b].transpose(0, 3, 2, 1)`
+    Rows and columns of the stamps' places are exchanged: two axes stand in the wrong order.
+bias_along_the_width: ` + bias[:, None, None]` → ` + bias`
+    Added as it is, the bias meets the last axis, the columns. It belongs to the channels: bias[:, None, None].
 """)
 
 
 @conv_transpose2d.mistake(
-    "`output_padding` is not used: the canvas is that much longer at the end, before the padding is cut off."
+    "You read the weight as (C_out, C_in, kh, kw), which is the layout of a convolution. Here the input channels come first."
+)
+def weight_as_out_in(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x, weight.swapaxes(0, 1), bias, stride, padding, output_padding)
+
+
+@conv_transpose2d.mistake(
+    "The size is right, but the stamps land at 0, 1, 2, …. Pixel [i, j] presses its stamp at row s·i and column s·j."
+)
+def stamps_side_by_side(x, weight, bias, stride, padding, output_padding):
+    stamps = reference("conv_transpose2d")(x, weight, 0 * bias, 1, 0, 0)
+    canvas = reference("conv_transpose2d")(0 * x, weight, 0 * bias, stride, 0, output_padding)
+    canvas[:, :, : stamps.shape[2], : stamps.shape[3]] = stamps
+    rows, columns = canvas.shape[2:]
+    return canvas[:, :, padding : rows - padding, padding : columns - padding] + bias[:, None, None]
+
+
+@conv_transpose2d.mistake(
+    "You put `padding` zeros around the image that you convolve. It takes k − 1 − `padding` on each side: the more padding, the smaller the output."
+)
+def padding_of_a_convolution(x, weight, bias, stride, padding, output_padding):
+    canvas = reference("conv_transpose2d")(x, weight, 0 * bias, stride, 0, output_padding)
+    rows, columns = (
+        slice(k - 1 - padding, size - (k - 1 - padding)) for k, size in zip(weight.shape[2:], canvas.shape[2:], strict=True)
+    )
+    return canvas[:, :, rows, columns] + bias[:, None, None]
+
+
+@conv_transpose2d.mistake("The bias is added once for each place of the kernel. Add it once, after the stamps.")
+def bias_once_a_place(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x, weight, weight[0, 0].size * bias, stride, padding, output_padding)
+
+
+@conv_transpose2d.mistake("The bias is added once for each input channel. Add it once, after the sum over the channels.")
+def bias_once_a_channel(x, weight, bias, stride, padding, output_padding):
+    return reference("conv_transpose2d")(x, weight, x.shape[1] * bias, stride, padding, output_padding)
+
+
+@conv_transpose2d.mistake(
+    "Your output is too small by `output_padding`: the canvas is that much longer at the end, and only the padding is cut off."
 )
 def output_padding_ignored(x, weight, bias, stride, padding, output_padding):
     return reference("conv_transpose2d")(x, weight, bias, stride, padding, 0)
@@ -346,6 +440,10 @@ sigmoid_for_relu: `np.maximum(h @ params["encoder.hidden.weight"].T + params["en
     You apply a sigmoid after `encoder.hidden`. The table asks for a ReLU, max(h, 0).
 returns_log_std: `return mu, logvar` → `return mu, 0.5 * logvar`
     You halve the second result: that is log σ. Return `logvar`, the layer's output as it is.
+logvar_with_the_bias_of_mu: `+ params["encoder.logvar.bias"]` → `+ params["encoder.mu.bias"]`
+    Your `logvar` has the bias of `encoder.mu`. It has one of its own, `encoder.logvar.bias`.
+logvar_with_the_weight_of_mu: `params["encoder.logvar.weight"].T` → `params["encoder.mu.weight"].T`
+    Your `logvar` has the weight of `encoder.mu`. It has one of its own, `encoder.logvar.weight`.
 """)
 
 
@@ -488,6 +586,8 @@ sign_reversed: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return -conv_t
     The sign of the logits is reversed: ink and paper have changed places.
 tanh_at_the_end: `return conv_transpose2d(h, *conv2, 2, 1, 1)` → `return np.tanh(conv_transpose2d(h, *conv2, 2, 1, 1))`
     A tanh after the last layer holds every logit between −1 and 1. The last layer has no activation.
+relu_on_the_code: `z @ params` → `np.maximum(z, 0) @ params`
+    You apply a ReLU to the code. The first layer takes z as it is, negative numbers, too.
 """)
 
 
@@ -497,6 +597,16 @@ def no_biases(params, z):
 
 
 _forget_each_bias(decode, *(f"decoder.{layer}" for layer in ("hidden", "grid", "conv1", "conv2")))
+
+
+@decode.mistake("The biases of the two linear layers are missing: h @ weight.T + bias.")
+def no_biases_in_linear_layers(params, z):
+    return _without("numpy_decode", "decoder.hidden", "decoder.grid")(params, z)
+
+
+@decode.mistake("The biases of the two transposed convolutions are missing: one number for each output channel.")
+def no_biases_in_convolutions(params, z):
+    return _without("numpy_decode", "decoder.conv1", "decoder.conv2")(params, z)
 
 
 def _decoder(params, z, activation, output_padding=1):
@@ -598,10 +708,26 @@ ink_and_paper_exchanged: `x * logits -` → `(1 - x) * logits -`
     You multiply the logit by 1 − x. It belongs to x: a large logit makes ink likely.
 rounded_pixels: `x * logits -` → `np.round(x) * logits -`
     You round the pixels, or ask whether they are above ½. A pixel may be grey: x stands in the formula as it is.
-exp_of_the_absolute_value: `np.logaddexp(0, logits)` → `np.maximum(logits, 0) + np.log1p(np.exp(np.abs(logits)))`
+exp_of_the_absolute_value: `np.logaddexp(0, logits)` → `(np.maximum(logits, 0) + np.log1p(np.exp(np.abs(logits.astype(np.float64)))))`
     The exponent has the wrong sign: log(1 + exp(l)) is max(l, 0) + log(1 + exp(−|l|)).
 averaged_over_the_batch: `.sum(axis=1)` → `.sum(axis=1).mean()`
     You also average over the images. Each image keeps its own number: (N,).
+summed_over_the_batch_alone: `.sum(axis=1)` → `.sum(axis=0)`
+    You sum over the images, pixel by pixel. Each image keeps its own number, the sum over its pixels: (N,).
+exp_of_minus_l: `np.logaddexp(0, logits)` → `(np.maximum(logits, 0) + np.log1p(np.exp(-logits.astype(np.float64))))`
+    Beside max(l, 0) stands log(1 + exp(−|l|)). You write exp(−l), which is another number wherever l is negative.
+max_added: `np.logaddexp(0, logits)` → `np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0)`
+    You add max(l, 0). It is part of the softplus, max(l, 0) + log(1 + exp(−|l|)), and all of that is subtracted.
+logarithm_added: `np.logaddexp(0, logits)` → `np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))`
+    You add log(1 + exp(−|l|)). It is part of the softplus, and all of that is subtracted: mind the parentheses.
+max_over_the_batch: `np.logaddexp(0, logits)` → `(np.max(logits, 0) + np.log1p(np.exp(-np.abs(logits))))`
+    np.max(l, 0) is the largest logit along axis 0, the batch. np.maximum(l, 0) compares each logit with 0.
+softplus_of_x: `np.logaddexp(0, logits)` → `np.logaddexp(0, x)`
+    You take the softplus of the pixels. It is that of the logits: log(1 + exp(l)).
+one_for_zero: `np.logaddexp(0, logits)` → `np.logaddexp(1, logits)`
+    logaddexp(1, l) is log(e + exp(l)). The 1 of log(1 + exp(l)) is exp(0): logaddexp(0, l).
+logits_without_x: `x * logits -` → `logits -`
+    Every pixel counts as ink in your sum: l − softplus(l) is log p. For grey and white pixels it is x·l − softplus(l).
 """)
 
 
@@ -694,6 +820,13 @@ def only_paper(x, logits):
 )
 def squared_differences(x, logits):
     return -0.5 * ((x - _probabilities(logits)) ** 2).sum(axis=(1, 2, 3))
+
+
+@bernoulli_log_likelihood.mistake(
+    "You count squared differences, as for Gaussian pixels. Here pixels are coins: x·l − softplus(l), summed."
+)
+def squared_differences_without_half(x, logits):
+    return 2 * squared_differences(x, logits)
 
 
 @bernoulli_log_likelihood.mistake(
@@ -792,6 +925,20 @@ rounded_for_the_encoder: `encode(params, x)` → `encode(params, np.round(x))`
     You round the images before you encode them. A pixel may be grey.
 arguments_of_the_likelihood_swapped: `bernoulli_log_likelihood(x, decode(params, z))` → `bernoulli_log_likelihood(decode(params, z), x)`
     The arguments of bernoulli_log_likelihood are swapped: the images come first, then the logits.
+results_of_encode_swapped: `mu, logvar = encode` → `logvar, mu = encode`
+    You unpack `encode` the wrong way round: it returns mu first, then logvar.
+arguments_of_the_kl_swapped: `gaussian_kl(mu, logvar)` → `gaussian_kl(logvar, mu)`
+    The arguments of gaussian_kl are swapped: mu comes first, then logvar.
+kl_of_sigma: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, np.exp(0.5 * logvar))`
+    You hand σ to gaussian_kl. It takes logvar, the logarithm of the variance.
+kl_of_the_variance: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, np.exp(logvar))`
+    You hand the variance to gaussian_kl. It takes logvar, its logarithm.
+one_noise_for_all: `* eps` → `* eps[0]`
+    Every image gets the noise of the first. Each has its own row of `eps`.
+noise_in_the_exponent: `np.exp(0.5 * logvar) * eps` → `np.exp(0.5 * logvar * eps)`
+    The noise stands inside the exponential. It multiplies σ: mu + exp(½ · logvar) · eps.
+mean_times_noise: `mu + np.exp(0.5 * logvar) * eps` → `(mu + np.exp(0.5 * logvar)) * eps`
+    The mean is multiplied by the noise, too. Only σ is: mu + σ·eps.
 """)
 
 

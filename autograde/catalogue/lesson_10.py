@@ -397,6 +397,20 @@ def width_held_above(codes, bins=20):
     return ((codes - low) / (high - low).clamp(min=1e-3) * bins).long().clamp(max=bins - 1)
 
 
+def _widened(name, wrong):
+    wrong.__name__ = name
+    hint = "You add a small number to the width, or hold it above one, and a dimension whose values are as small falls into too few bins. Only a width of exactly 0 needs care."
+    discretize.mistake(hint)(wrong)
+
+
+def _places(codes, width, bins):
+    return ((codes - codes.amin(0)) / width).floor().long().clamp(0, bins - 1)
+
+
+_widened("range_plus_1e_6", lambda codes, bins=20: _places(codes, (codes.amax(0) - codes.amin(0) + 1e-6) / bins, bins))
+_widened("width_plus_1e_6", lambda codes, bins=20: _places(codes, (codes.amax(0) - codes.amin(0)) / bins + 1e-6, bins))
+
+
 @discretize.mistake(
     "You hold the width at 1 or above, so that a dimension with a smaller range falls into few bins. Only a width of exactly 0 needs care."
 )

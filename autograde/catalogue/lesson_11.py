@@ -7,7 +7,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from . import Exercise, reference
-from .recurring import detached, logvar_as_log_std
+from .recurring import detached, in_bits, logvar_as_log_std
 
 
 def given(name: str):
@@ -31,6 +31,16 @@ first_label_for_all: `one_hot(y, n_classes)` → `one_hot(y[:1].expand(len(y)), 
 float64_planes: `.to(x.dtype)` → `.double()`
     The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of x's own
     type: .to(x.dtype).
+image_rounded: `[x, planes]` → `[x.round(), planes]`
+    You cut the image to black and white. Channel 0 is the image as it is, grey values included.
+class_too_many: `one_hot(y, n_classes)` → `one_hot(y, n_classes + 1)`
+    There is a plane too many. The classes are 0 to n_classes − 1: F.one_hot takes their number, n_classes.
+class_in_its_plane: `one_hot(y, n_classes).to` → `one_hot(y, n_classes).mul(y[:, None]).to`
+    The plane of the class holds the class's number. It is 1 there: a label has no size.
+channels_last: `torch.cat([x, planes], dim=1)` → `torch.cat([x, planes], dim=1).permute(0, 2, 3, 1)`
+    The channels come last in your result. In this course they come second: (N, 1 + n_classes, 28, 28).
+added_to_the_image: `torch.cat([x, planes], dim=1)` → `x + planes`
+    You add the planes to the image. They are channels of their own behind it: torch.cat along dimension 1.
 """)
 
 
@@ -61,6 +71,39 @@ def scrambled_by_view(x, y, n_classes=10):
 )
 def image_in_the_plane_of_its_class(x, y, n_classes=10):
     return torch.cat([x, x * F.one_hot(y, n_classes).to(x.dtype)[:, :, None, None]], 1)
+
+
+def _scaled_plane(name, largest):
+    def wrong(x, y, n_classes=10):
+        plane = (y / largest(n_classes)).view(-1, 1, 1, 1).to(x.dtype)
+        return torch.cat([x, plane.expand(-1, 1, 28, 28)], 1)
+
+    wrong.__name__ = name
+    condition_image.mistake(
+        "The label went in as one plane of grey. Scaled or not, one number puts the classes in an order that they have not: one plane for each class."
+    )(wrong)
+
+
+_scaled_plane("plane_of_grey", lambda n_classes: n_classes)
+_scaled_plane("plane_of_grey_up_to_one", lambda n_classes: n_classes - 1)
+
+
+@condition_image.mistake(
+    "The plane of class y is written into channel y. Channel 0 is the image, so that of class y is channel 1 + y."
+)
+def planes_from_channel_0(x, y, n_classes=10):
+    result = torch.cat([x, torch.zeros(len(x), n_classes, 28, 28, dtype=x.dtype)], 1)
+    result[torch.arange(len(x)), y] = 1
+    return result
+
+
+@condition_image.mistake(
+    "Every image gets the planes of all labels in the batch: planes[:, y] = 1 writes into all rows. Row i has y[i] alone."
+)
+def labels_of_all_in_each(x, y, n_classes=10):
+    planes = torch.zeros(len(x), n_classes, 28, 28, dtype=x.dtype)
+    planes[:, y] = 1
+    return torch.cat([x, planes], 1)
 
 
 @condition_image.mistake("The image itself is missing: the result has 1 + n_classes channels, and channel 0 is the image.")
@@ -121,6 +164,16 @@ detached: `[z, one_hot]` → `[z.detach(), one_hot]`
 float64_label: `.to(z.dtype)` → `.double()`
     The result is float64, and no layer of the network takes that. Turn the one-hot integers into numbers of z's own
     type: .to(z.dtype).
+class_too_many: `one_hot(y, n_classes)` → `one_hot(y, n_classes + 1)`
+    The label takes a number too many. The classes are 0 to n_classes − 1: F.one_hot takes their number, n_classes.
+class_in_its_place: `one_hot(y, n_classes).to` → `one_hot(y, n_classes).mul(y[:, None]).to`
+    The place of the class holds the class's number. In a one-hot vector it is 1.
+label_alone: `torch.cat([z, one_hot], dim=1)` → `one_hot`
+    The code is missing: the result is z with the label behind it, D + n_classes numbers.
+labels_below: `dim=1` → `dim=0`
+    You put the labels below the codes, as further rows. Each goes behind its own code: dim=1.
+added_to_the_code: `torch.cat([z, one_hot], dim=1)` → `z + one_hot`
+    You add the label to the code. It stands behind it: torch.cat along dimension 1.
 """)
 
 
@@ -129,6 +182,36 @@ float64_label: `.to(z.dtype)` → `.double()`
 )
 def integer_label(z, y, n_classes=10):
     return torch.cat([z, y[:, None].to(z.dtype)], 1)
+
+
+def _scaled_label(name, largest):
+    def wrong(z, y, n_classes=10):
+        return torch.cat([z, (y / largest(n_classes))[:, None].to(z.dtype)], 1)
+
+    wrong.__name__ = name
+    condition_latent.mistake(
+        "The label went in as one number. Scaled or not, it puts the classes in an order that they have not: append a one-hot vector, n_classes numbers."
+    )(wrong)
+
+
+_scaled_label("scaled_label", lambda n_classes: n_classes)
+_scaled_label("label_up_to_one", lambda n_classes: n_classes - 1)
+
+
+@condition_latent.mistake(
+    "The 1 of the label is written into the code, at place y. The label begins behind the code: place D + y."
+)
+def label_within_the_code(z, y, n_classes=10):
+    return F.pad(z, (0, n_classes)).scatter(1, y[:, None], 1.0)
+
+
+@condition_latent.mistake(
+    "Every code gets the labels of the whole batch: one_hot[:, y] = 1 writes into all rows. Row i has y[i] alone."
+)
+def labels_of_all_in_each(z, y, n_classes=10):
+    label = torch.zeros(len(z), n_classes, dtype=z.dtype)
+    label[:, y] = 1
+    return torch.cat([z, label], 1)
 
 
 @condition_latent.mistake(
@@ -190,6 +273,38 @@ forward_decodes_label_0: `return self.decode(z, y), mu, logvar` → `return self
     `encode` and `decode` are right, and `forward` decodes with another label than it encodes with. Both get y.
 decode_gives_images: `return self.decoder(condition_latent(z, y, self.n_classes))` → `return torch.sigmoid(self.decoder(condition_latent(z, y, self.n_classes)))`
     `decode` returns images, with the sigmoid applied. Return the decoder's logits as they are.
+noise_times_variance: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, 2 * logvar, eps)`
+    You multiply the noise by the variance. σ is exp(½ · logvar).
+one_over_sigma: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, -logvar, eps)`
+    You divide the noise by σ. The code is mu + σ·eps, with σ = exp(½ · logvar).
+noise_not_scaled: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, 0 * logvar, eps)`
+    The noise is not scaled. The code is mu + σ·eps, with σ = exp(½ · logvar).
+decodes_the_noise: `reparameterize(mu, logvar, eps)` → `reparameterize(0 * mu, 0 * logvar, eps)`
+    You decode eps, a draw from the prior. The code of this image is mu + σ·eps.
+mean_in_evaluation_mode: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps) if self.training else mu`
+    In evaluation mode you decode the mean. `forward` decodes one sample of q(z | x, y) in either mode: an ELBO on test
+    images needs it, too.
+returns_the_code: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), z, logvar`
+    The second result is the sample z. The KL needs the mean: (logits, mu, logvar).
+returns_sigma: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), mu, (0.5 * logvar).exp()`
+    The third result is a standard deviation. Return `logvar` as the encoder gives it.
+returns_the_variance: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), mu, logvar.exp()`
+    The third result is a variance. Return `logvar`, its logarithm, as the encoder gives it.
+logits_alone: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y)`
+    `forward` returns the logits alone. The loss needs three results: (logits, mu, logvar).
+four_results: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), mu, logvar, z`
+    `forward` returns four results. They are three: (logits, mu, logvar).
+unpacked_the_wrong_way_round: `mu, logvar = self.encode(x, y)` → `logvar, mu = self.encode(x, y)`
+    `forward` unpacks `encode` the wrong way round: it returns mu first, then logvar.
+encoder_built_for_the_image_alone: `Encoder(latent_dim, in_channels=1 + n_classes)` → `Encoder(latent_dim)`
+    The encoder is built for one channel. `condition_image` makes 1 + n_classes of them: say so with in_channels.
+encoder_built_for_the_label_alone: `in_channels=1 + n_classes` → `in_channels=n_classes`
+    The encoder is built for n_classes channels. The image is one more: 1 + n_classes.
+decoder_built_for_the_code_alone: `Decoder(latent_dim + n_classes)` → `Decoder(latent_dim)`
+    The decoder is built for latent_dim numbers. `condition_latent` makes latent_dim + n_classes of them.
+code_widened: `Encoder(latent_dim, in` → `Encoder(latent_dim + n_classes, in`
+    Your encoder makes latent_dim + n_classes numbers. The code has latent_dim: the label is put behind it later, by
+    `condition_latent`.
 """)
 
 
@@ -322,8 +437,82 @@ by_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none
 """)
 
 
+cvae_loss.edits("""
+beta_on_both: `reconstruction + beta * kl` → `beta * (reconstruction + kl)`
+    `beta` weighs both terms. It belongs to the KL alone.
+kl_with_the_sign_reversed: `kl = gaussian_kl` → `kl = -gaussian_kl`
+    The sign of the KL is reversed. A KL is never negative.
+half_the_squared_error: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `0.5 * (x - torch.sigmoid(logits)) ** 2`
+    This is the squared error. The decoder's pixels are Bernoulli: minus their log-likelihood is the binary
+    cross-entropy.
+squared_error_of_logits: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `(x - logits) ** 2`
+    This is the squared error, and that of logits. The decoder's pixels are Bernoulli: minus their log-likelihood is the
+    binary cross-entropy.
+mean_not_squared: `gaussian_kl(mu, logvar)` → `(-0.5 * (1 + logvar - mu - logvar.exp())).sum(1)`
+    The square of mu is missing in your KL: it is ½ · (mu² + exp(logvar) − 1 − logvar), summed.
+forgot_minus_one: `gaussian_kl(mu, logvar)` → `(-0.5 * (logvar - mu**2 - logvar.exp())).sum(1)`
+    The −1 of each dimension is missing in your KL. Where q is the prior, it must be 0.
+no_kl: `"loss": reconstruction + beta * kl` → `"loss": reconstruction`
+    The KL is missing in "loss".
+no_reconstruction: `"loss": reconstruction + beta * kl` → `"loss": beta * kl`
+    The reconstruction loss is missing in "loss".
+kl_detached: `reconstruction + beta * kl` → `reconstruction + beta * kl.detach()`
+    The KL is cut off from the encoder (detach, .item() or no_grad): it counts in the loss, and teaches nothing.
+reconstruction_detached: `reconstruction + beta * kl` → `reconstruction.detach() + beta * kl`
+    The reconstruction loss is cut off from the model (detach, .item() or no_grad): it counts in the loss, and teaches
+    nothing.
+mean_and_logvar_exchanged: `gaussian_kl(mu, logvar)` → `gaussian_kl(logvar, mu)`
+    `mu` and `logvar` have changed places, as the model's results or on the way into the KL.
+kl_of_sigma: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, (0.5 * logvar).exp())`
+    You hand σ to gaussian_kl. It takes logvar, the logarithm of the variance.
+kl_of_the_variance: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar.exp())`
+    You hand the variance to gaussian_kl. It takes logvar, its logarithm.
+mean_over_rows: `.flatten(1).sum(1).mean()` → `.sum(-1).mean()`
+    You sum over the 28 pixels of a row, and average over the rows. Sum over all 784 pixels of an image: .flatten(1).sum(1).
+""")
+
+
+@cvae_loss.mistake(
+    "The batch means are missing: each entry holds a number for each image. It is one number, the mean over the images."
+)
+def one_number_an_image(cvae, x, y, eps=None, beta=1.0):
+    reconstruction, kl = _by_image(*cvae(x, y, eps), x)
+    return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+
+def _by_image(logits, mu, logvar, x):
+    """(reconstruction, kl) of each image."""
+    per_pixel = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return per_pixel.flatten(1).sum(1), 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+
+
+@cvae_loss.mistake(
+    "All is divided by the number of pixels. These are nats per image: the reconstruction loss is a sum over the 784 pixels, the KL one over the dimensions."
+)
+def nats_a_pixel(cvae, x, y, eps=None, beta=1.0):
+    return {name: term / 784 for name, term in reference("cvae_loss")(cvae, x, y, eps, beta).items()}
+
+
+@cvae_loss.mistake(
+    'These are the terms of the ELBO, which is to be maximised. The loss is minus it, and "reconstruction" minus the log-likelihood.'
+)
+def terms_of_the_bound(cvae, x, y, eps=None, beta=1.0):
+    terms = reference("cvae_loss")(cvae, x, y, eps, beta)
+    return {"loss": -terms["loss"], "reconstruction": -terms["reconstruction"], "kl": terms["kl"]}
+
+
+@cvae_loss.mistake("You estimate the KL from the one sample, log q(z) − log p(z). It is known exactly: use `gaussian_kl`.")
+def kl_from_the_sample(cvae, x, y, eps=None, beta=1.0):
+    _, logvar = cvae.encode(x, y)
+    eps = torch.randn_like(logvar) if eps is None else eps
+    logits, mu, logvar = cvae(x, y, eps)
+    reconstruction = _by_image(logits, mu, logvar, x)[0].mean()
+    kl = 0.5 * ((mu + (0.5 * logvar).exp() * eps) ** 2 - eps**2 - logvar).sum(1).mean()
+    return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+
 @cvae_loss.mistake("You count in bits: there is a factor 1/ln 2. This course counts in nats, with the natural logarithm.")
-def in_bits(cvae, x, y, eps=None, beta=1.0):
+def terms_in_bits(cvae, x, y, eps=None, beta=1.0):
     return {name: term / torch.tensor(2.0).log() for name, term in reference("cvae_loss")(cvae, x, y, eps, beta).items()}
 
 
@@ -402,7 +591,18 @@ class_zero_for_all: `cvae.decode(z, y)` → `cvae.decode(z, torch.zeros_like(y))
     All images are decoded with the label 0. Each has its own: y.
 channel_dropped: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(cvae.decode(z, y)).squeeze(1)`
     The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
+no_draw: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.zeros(len(y), cvae.latent_dim)`
+    Every image comes from the code 0, the mean of the prior. Draw a code for each: `torch.randn`.
+flat_images: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(cvae.decode(z, y)).flatten(1)`
+    Your images are flat. They keep their channel, rows and columns: (N, 1, 28, 28).
 """)
+
+
+@generate_class.mistake(
+    "There is an image for each class that occurs in y. Each entry of y has one of its own, in their order."
+)
+def one_image_a_class(cvae, y, generator=None):
+    return reference("generate_class")(cvae, y.unique(), generator)
 
 
 @generate_class.variant
@@ -456,6 +656,22 @@ one_target_for_all: `cvae.decode(mu, target)` → `cvae.decode(mu, target[:1].ex
     All images get the target of the first one. Each has its own.
 channel_dropped: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).squeeze(1)`
     The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
+sigma_added: `cvae.decode(mu, target)` → `cvae.decode(mu + (0.5 * cvae.encode(x, y)[1]).exp(), target)`
+    You add σ to the mean. The style is the mean itself: no noise, and nothing in its place.
+variance_added: `cvae.decode(mu, target)` → `cvae.decode(mu + cvae.encode(x, y)[1].exp(), target)`
+    You add the variance to the mean. The style is the mean itself: no noise, and nothing in its place.
+first_style_for_all: `cvae.decode(mu, target)` → `cvae.decode(mu[:1].expand_as(mu), target)`
+    All images get the style of the first. Each keeps its own.
+class_zero_for_the_encoder: `cvae.encode(x, y)` → `cvae.encode(x, torch.zeros_like(y))`
+    The encoder is told the label 0 for all images. It was trained to be told what each shows: y.
+first_label_for_the_encoder: `cvae.encode(x, y)` → `cvae.encode(x, y[:1].expand(len(x)))`
+    The encoder is told the first label for all images. Each has its own.
+image_rounded: `cvae.encode(x, y)` → `cvae.encode(x.round(), y)`
+    You round the image before you encode it. A pixel may be grey: hand x on as it is.
+flat_images: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).flatten(1)`
+    Your images are flat. They keep their channel, rows and columns: (N, 1, 28, 28).
+code_standardised: `cvae.decode(mu, target)` → `cvae.decode(mu / (0.5 * cvae.encode(x, y)[1]).exp(), target)`
+    You divide the mean by σ. The style is the mean as it is.
 """)
 
 
@@ -552,7 +768,28 @@ double_sigmoid: `F.binary_cross_entropy_with_logits(logits, x` → `F.binary_cro
 by_probabilities: `F.binary_cross_entropy_with_logits(logits, x, reduction="none")` → `F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")`
     You go through the probabilities. Where the sigmoid has become exactly 0 or 1 they have lost the logit, and the loss and its gradient are wrong: binary_cross_entropy_with_logits takes the logits.
 """)
-quadrant_loss.recurring(detached, logvar_as_log_std("logvar"))
+quadrant_loss.edits("""
+quadrant_of_the_image_blackened: `(per_pixel * missing)` → `F.binary_cross_entropy_with_logits(logits, x * missing, reduction="none")`
+    You set the known quadrant of x to 0, and its pixels still count, as zeros that the logits have to explain. Leave them
+    out of the sum: multiply their loss by 0.
+upper_right_twice: `(per_pixel * missing).flatten(1).sum(1)` → `(per_pixel[:, :, :14].flatten(1).sum(1) + per_pixel[..., 14:].flatten(1).sum(1))`
+    The upper right quadrant counts twice: it lies in the upper half and in the right half.
+mean_and_logvar_exchanged: `gaussian_kl(mu, logvar)` → `gaussian_kl(logvar, mu)`
+    `mu` and `logvar` have changed places on the way into the KL.
+log_likelihood: `reconstruction = (` → `reconstruction = -(`
+    You add the log-likelihood. The loss holds minus it, the binary cross-entropy.
+targets_and_logits_swapped: `F.binary_cross_entropy_with_logits(logits, x` → `F.binary_cross_entropy_with_logits(x, logits`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, then the image.
+no_reconstruction: `(reconstruction + gaussian_kl(mu, logvar))` → `gaussian_kl(mu, logvar)`
+    The reconstruction loss is missing: this is the KL alone.
+kl_of_sigma: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, (0.5 * logvar).exp())`
+    You hand σ to the KL. It takes logvar, the logarithm of the variance.
+kl_of_the_variance: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar.exp())`
+    You hand the variance to the KL. It takes logvar, its logarithm.
+kl_for_three_quadrants: `gaussian_kl(` → `0.75 * gaussian_kl(`
+    You take ¾ of the KL. The code costs the same, however many pixels it explains.
+""")
+quadrant_loss.recurring(detached, in_bits, logvar_as_log_std("logvar"))
 
 
 @quadrant_loss.variant
@@ -597,7 +834,41 @@ repeat_interleave: `lower_left(x).repeat(n, 1, 1, 1)` → `lower_left(x).repeat_
     for the second: use repeat.
 quadrant_not_known: `lower_left(x).repeat(n, 1, 1, 1)` → `torch.zeros_like(x).repeat(n, 1, 1, 1)`
     The model is not told the quadrant that it should continue. Condition on lower_left(x).
+upper_left_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., :14, :14] = x[..., :14, :14]`
+    You copy the upper left quadrant of x, which nobody is supposed to know. Rows are counted from the top: the lower half
+    is 14:.
+lower_right_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 14:, 14:] = x[..., 14:, 14:]`
+    You copy the lower right quadrant of x, which nobody is supposed to know. The left half has the columns :14.
+lower_half_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 14:, :] = x[..., 14:, :]`
+    You copy the whole lower half of x. Known is its left part alone: the columns :14.
+left_half_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., :14] = x[..., :14]`
+    You copy the whole left half of x. Known is its lower part alone: the rows 14:.
+all_but_the_quadrant_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images = torch.cat([x.expand_as(images)[..., :14, :], torch.cat([images[..., 14:, :14], x.expand_as(images)[..., 14:, 14:]], -1)], -2)`
+    It is the wrong way round: you keep what the model makes of the known quadrant, and copy the three others from x.
+row_too_few: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 15:, :14] = x[..., 15:, :14]`
+    The quadrant is off by one row: it has the rows from 14 on, 14 of them.
+no_draw: `torch.randn(n * len(x), model.latent_dim, generator=generator)` → `torch.zeros(n * len(x), model.latent_dim)`
+    Every completion comes from the code 0, the mean of the prior. Draw a code for each: `torch.randn`.
+uniform_codes: `torch.randn(` → `torch.rand(`
+    `torch.rand` is uniform on [0, 1]. The prior is a standard normal: `torch.randn`.
+thresholded: `torch.sigmoid(logits)` → `torch.sigmoid(logits).round()`
+    Your images are black and white, rounded or drawn. Keep the grey values: they are the model's probabilities.
+double_sigmoid: `torch.sigmoid(logits)` → `torch.sigmoid(torch.sigmoid(logits))`
+    The sigmoid is applied twice: what the model draws cannot get below ½.
+negative: `torch.sigmoid(logits)` → `(1 - torch.sigmoid(logits))`
+    What the model draws is a negative: ink where paper belongs. The sigmoid itself is what is asked for.
+clamped: `torch.sigmoid(logits)` → `logits.clamp(0, 1)`
+    You cut the logits off at 0 and 1. The sigmoid makes probabilities of them.
+draws_and_images_mixed: `view(n, *x.shape)` → `view(len(x), n, *x.shape[1:]).transpose(0, 1)`
+    Draws and images are mixed up. `repeat` lays out all images for the first draw, then all for the second: view(n, N, …).
+not_unflattened: `return images` → `return images.flatten(0, 1)`
+    Draws and images share one dimension. Samples lead in this course: (n, N, 1, 28, 28).
 """)
+
+
+@fill_in.mistake("This is x itself, n times. Only the lower left quadrant comes from x; the model draws the rest.")
+def the_image_itself(model, x, n, generator=None):
+    return x.expand(n, *x.shape).clone()
 
 
 @fill_in.variant

@@ -540,6 +540,13 @@ squared_after_the_sum: `.square().flatten(1).sum(1)` → `.flatten(1).sum(1).squ
 averaged_over_rows: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).mean()`
     The rows are averaged. Each keeps a number of its own: (N,).
 """)
+step_kl.edits("""
+half_twice: `0.5 * (snr` → `0.25 * (snr`
+    This is half the KL: the ½ is there twice.
+averaged_without_half: `weight * (eps - eps_hat).square().flatten(1).sum(1)` → `2 * weight * (eps - eps_hat).square().flatten(1).mean(1)`
+    The squared error is averaged over the dimensions, and the ½ is missing. The KL is ½(SNR(t−1)/SNR(t) − 1) times the
+    sum.
+""")
 step_kl.recurring(sign_reversed, hint="The sign is reversed. A KL divergence is never negative.")
 
 
@@ -658,7 +665,32 @@ beta_for_alpha: `beta1 = 1 - alpha_bar[1]` → `beta1 = alpha_bar[1]`
 variance_as_std: `beta1 = 1 - alpha_bar[1]` → `beta1 = (1 - alpha_bar[1]) ** 2`
     You take β_1 for the standard deviation of p(x_0 | x_1). It is the variance; Normal wants its root.
 """)
+diffusion_elbo.edits("""
+kls_doubled: `elbo - step_kl(` → `elbo - 2 * step_kl(`
+    You count the KLs of the steps twice. Each is subtracted once.
+kls_averaged_over_dimensions: `elbo - step_kl(noise[step], eps_hat, t, alpha_bar)` → `elbo - step_kl(noise[step], eps_hat, t, alpha_bar) / dims`
+    The KLs of the steps are averaged over the dimensions. They are sums, as `step_kl` gives them.
+kls_times_the_steps: `elbo - step_kl(` → `elbo - (len(alpha_bar) - 1) * step_kl(`
+    You multiply the KLs by T. That makes up for drawing one step at random; here all steps are added up.
+reconstruction_without_half: `/ (2 * beta1)` → `/ beta1`
+    The squared error of the reconstruction lacks its ½: divide by 2β_1.
+constant_without_half: `-0.5 * dims * torch.log` → `-dims * torch.log`
+    The normalisation of log p(x_0 | x_1) lacks its ½: it is −½·log(2πβ_1) in each dimension.
+reconstruction_averaged: `(x0 - mean).square().sum(1)` → `(x0 - mean).square().mean(1)`
+    The squared error of the reconstruction is averaged over the dimensions. It is their sum.
+last_layer_averaged: `torch.log(1 - last)).sum(1)` → `torch.log(1 - last)).mean(1)`
+    The KL of the last layer is averaged over the dimensions. It is their sum.
+last_layer_without_minus_one: `(1 - last) - 1 - torch` → `(1 - last) - torch`
+    In the KL of the last layer the −1 of each dimension is missing.
+nats_a_dimension: `return elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)` → `return (elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)) / dims`
+    You divide by the number of dimensions. The ELBO is in nats per row: a sum over its dimensions.
+""")
 diffusion_elbo.recurring(own_noise("noise"), in_bits)
+
+
+@diffusion_elbo.mistake("You divide the whole bound by T. Nothing in it is a mean over the steps.")
+def divided_by_the_steps(model, x0, noise, alpha_bar):
+    return reference("diffusion_elbo")(model, x0, noise, alpha_bar) / (len(alpha_bar) - 1)
 
 
 @diffusion_elbo.mistake("You average over the steps. The bound adds up one KL for each of them.")

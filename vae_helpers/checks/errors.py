@@ -27,8 +27,18 @@ MEANINGS = {
     ),
     r"x2304 and 3136x": "2304 numbers are 64 channels of 6 × 6, not of 7 × 7: is the padding missing?",
     r"\(1x9408 and 3136x": "The whole batch has become one row of numbers: flatten all dimensions but the first.",
-    r"shapes cannot be multiplied": (
+    r"shapes cannot be multiplied|^ValueError: matmul: .* mismatch in its core dimension|^ValueError: shapes .* not aligned": (
         "The inner sizes of a matrix product differ: is one side transposed, flattened too far, or made for another size?"
+    ),
+    r"to have \d+ channels, but got \d+ channels": "The layer is built for another number of channels than it is given.",
+    r"^ValueError: shape-mismatch for sum": (
+        "tensordot pairs axes of different lengths there: print both shapes, and see which axes it is told to pair."
+    ),
+    r"Size of label '.' for operand": (
+        "In einsum one letter stands for two lengths there: print the shapes, and see which axis has it."
+    ),
+    r"^ValueError: cannot reshape array|is invalid for input of size": (
+        "That shape has another number of places than there are numbers: is a size written down that the input decides?"
     ),
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }

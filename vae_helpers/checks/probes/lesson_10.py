@@ -117,6 +117,8 @@ def discretize(implementation, see: Recorder) -> None:
     call("5 codes, 2 dimensions, bins=50", see.normal(5, 2), bins=50)
     # What the smallest and the largest code get, alone: with two codes there is nothing else.
     call("2 codes, 3 dimensions", see.normal(2, 3))
+    # A number that is added to a range, or a least one, is not small beside this one.
+    call("12 codes, 2 dimensions, all near 0", see.normal(12, 2, std=1e-6))
 
     label = "6 codes, the second of 3 dimensions is constant"
     codes = see.normal(6, 3)

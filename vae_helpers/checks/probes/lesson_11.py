@@ -26,6 +26,13 @@ def _thinned(images, step: int):
     return images[:, :, ::step, ::step] if isinstance(images, Tensor) and images.ndim == 4 else images
 
 
+def _shape_alone(images):
+    """Zeros in the images' place. Raises TypeError for what is no tensor."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"the images are a {type(images).__name__}; expected a tensor")
+    return torch.zeros_like(images)
+
+
 @probe("condition_image")
 def condition_image(implementation, see: Recorder) -> None:
     def call(label: str, x: Tensor, y: Tensor, **options) -> None:
@@ -228,12 +235,12 @@ def _note_mode(see: Recorder, label: str, toy: nn.Module, use) -> None:
 def generate_class(implementation, see: Recorder) -> None:
     toy, d, n_classes = GlassCVAE(3, 4).eval(), 3, 4
     y = torch.from_numpy(see.rng.permutation([0, 1, 2, 3, 3, 1, 2]))
-    shape = see.call("7 labels, for the shape", lambda y: torch.zeros_like(implementation(toy, y)), y, inputs=["y"])
+    shape = see.call("7 labels, for the shape", lambda y: _shape_alone(implementation(toy, y)), y, inputs=["y"])
     if shape is None:
         return
-    see.call("one label, for the shape", lambda y: torch.zeros_like(implementation(toy, y)), y[:1], inputs=["y"])
+    see.call("one label, for the shape", lambda y: _shape_alone(implementation(toy, y)), y[:1], inputs=["y"])
     wider = GlassCVAE(5, 4).eval()
-    see.call("a model with D = 5, for the shape", lambda y: torch.zeros_like(implementation(wider, y)), y, inputs=["y"])
+    see.call("a model with D = 5, for the shape", lambda y: _shape_alone(implementation(wider, y)), y, inputs=["y"])
     label = "7 labels"
     with see.attempt(label), torch.no_grad():
         images = torch.as_tensor(implementation(toy, y)).flatten(1)
@@ -265,6 +272,7 @@ def transfer_style(implementation, see: Recorder) -> None:
         see.call(label, lambda x, y, target: implementation(toy, x, y, target), x, y, target, inputs=["x", "y", "target"])
 
     y = torch.from_numpy(see.rng.permutation(5))
+    y = y if y[0] else y.roll(1)  # the first label is told from label 0
     call("5 images to other labels", y, (y + 1) % 5)
     call("4 images to one label", y[:4], y[4].expand(4))
     call("one image", y[:1], y[1:2])
@@ -321,7 +329,7 @@ def fill_in(implementation, see: Recorder) -> None:
         if see.call(label, without_the_code, images, inputs=["x"], by_chance=True) is None:
             return
     wider = GlassQuadrantVAE(5).eval()
-    see.call("a model with D = 5, for the shape", lambda x: torch.zeros_like(implementation(wider, x, 2)), x, inputs=["x"])
+    see.call("a model with D = 5, for the shape", lambda x: _shape_alone(implementation(wider, x, 2)), x, inputs=["x"])
     label = "3 images, n=500"
     with see.attempt(label), torch.no_grad():
         found = torch.as_tensor(implementation(model, x[:3], 500))
