@@ -27,7 +27,7 @@ def build_command(args: argparse.Namespace) -> None:
     for lesson in find_lessons(args.lesson):
         build(lesson)
         update_readme([lesson])
-        print(f"built {lesson.name}: {len(lesson.exercises)} exercises, {total(lesson)} points")
+        print(f"built {lesson.name}: exercises: {len(lesson.exercises)}, points: {total(lesson)}")
     for name in remove_left_over():
         places = still_spoken_of(name)
         print(f"removed the key of {name}, which no lesson has any more" + f"; look at {', '.join(places)}" * bool(places))
@@ -39,7 +39,9 @@ def prepare_command(args: argparse.Namespace) -> None:
 
     course, lessons = Course.find(), find_lessons(args.lesson)
     prepare(course, lessons)
-    print(f"{len(lessons)} lessons are in the gradebook, and in the formgrader: jupyter lab, then Nbgrader, Formgrader")
+    print(
+        f"lessons in the gradebook, and in the formgrader: {len(lessons)}. Open it with jupyter lab, then Nbgrader, Formgrader"
+    )
 
 
 def bundle_command(args: argparse.Namespace) -> None:

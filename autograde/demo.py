@@ -273,7 +273,7 @@ def report(course: Course, lessons: Sequence[Lesson], students: Sequence[Student
     )
     if wrong:
         print("\n".join(wrong))
-        raise LessonError(f"{len(wrong)} answers were not judged as planted, as said above; the first: {wrong[0]}")
+        raise LessonError(f"not judged as planted, as said above: {len(wrong)}; the first: {wrong[0]}")
 
 
 def as_planted(answer: Answer, mark: Mark) -> bool:

@@ -101,6 +101,7 @@ def test_everybody_ends_in_a_state_and_the_gradebook_agrees(course):
     # Nobody gets 0 for what a human has to look at; who handed in nothing has no submission.
     assert scores(course) == {"ada": (POINTS, False), "bob": (wrong, False), "eve": (0, True), "kai": (0, False)}
     assert "needs a human: eve (unreadable)" in summary(results)
+    assert summary({"ada": results["ada"]}) == "students: 1 (1 graded)"
     assert "web page" in results["eve"].remarks[0]
     assert course.saved_marks("bob", LESSON.name).to_json() == results["bob"].to_json()
 

@@ -75,7 +75,10 @@ def test_a_student_reads_when_it_was_due_and_what_being_late_costs(course):
     course.deadlines.set(LESSON.name, datetime(2026, 12, 1, 9, 0))
     said = course.deadlines.about(LESSON.name, "ada")
     cost = f"{0.5 * POINTS:g}"
-    assert said == f"Due 2026-12-01 10:00 CET; handed in 2026-12-02 11:30 CET: 1 day 1 hour late, which costs {cost} points."
+    assert (
+        said
+        == f"Due 2026-12-01 10:00 CET; handed in 2026-12-02 11:30 CET: 1 day 1 hour late, which costs {cost} of the points."
+    )
     course.deadlines.set(LESSON.name, datetime(2026, 12, 3), "ada")
     assert course.deadlines.about(LESSON.name, "ada").endswith(
         "(with your extension); handed in 2026-12-02 11:30 CET: in time."

@@ -259,6 +259,10 @@ def test_hooks_rights_and_whether_students_are_made_count_as_configured(handed_i
     assert (course.submission_folder("nobody", LESSON.name) / "renamed.ipynb").exists()
     assert (course.graded_folder("nobody", LESSON.name) / NAME).stat().st_mode & 0o777 == 0o664
     assert course.graded_folder("nobody", LESSON.name).stat().st_mode & 0o2770 == 0o2770
+    marks = course.marks_file("nobody", LESSON.name)
+    assert marks.stat().st_mode & 0o777 == 0o664
+    assert [f.stat().st_mode & 0o2770 for f in (marks.parent, marks.parent.parent, tmp_path / "grading")] == 3 * [0o2770]
+    assert (tmp_path / "grading" / "secret").stat().st_mode & 0o777 == 0o640
     with pytest.raises(CourseError, match=r"post_convert_hook stopped for nobody with RuntimeError: .*\['renamed.ipynb'\]"):
         grade_class(course, LESSON, ["nobody"], again=True, progress=False)
 

@@ -1,6 +1,7 @@
 """A trained model is graded by what it does, with its encoder and its decoder in two processes."""
 
 import io
+import math
 
 import nbformat
 import numpy as np
@@ -174,6 +175,18 @@ def test_the_courses_own_weights_handed_in_as_ones_own_are_known(tmp_path):
     mark = mark_of(source, **{"vae.safetensors": path.read_bytes()})
     assert (mark.state, mark.points) == (State.FAILED, 0)
     assert "each image's KL is that of the course's conv_vae; the exercise asks for a model that you trained" in mark.message
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.5, 1.0), (0.0, 1.3), (-0.8, 0.9)])
+def test_codes_that_were_moved_or_scaled_do_not_make_the_courses_weights_ones_own(shift, scale):
+    model = padded()
+    with torch.no_grad():
+        model.encoder.logvar.bias += shift + 2 * math.log(scale)
+        model.encoder.mu.weight *= scale
+        model.encoder.mu.bias *= scale
+        model.decoder.layers[0].weight /= scale
+    with pytest.raises(CheckFailed, match="each image's KL is that of the course's conv_vae"):
+        check("trained_vae", lambda: model)
 
 
 def test_softened_images_of_its_own_are_seen_to_be_no_model():

@@ -44,7 +44,7 @@ def evaluate_elbo(
             mu, logvar = vae.encode(batch)
             if mu.ndim != 2 or mu.shape != logvar.shape or len(mu) != len(batch):
                 raise ValueError(
-                    f"encode returned shapes {tuple(mu.shape)} and {tuple(logvar.shape)} for {len(batch)} images; "
+                    f"encode returned shapes {tuple(mu.shape)} and {tuple(logvar.shape)} for a batch of {len(batch)}; "
                     "expected (N, D) twice"
                 )
             # float64, so that a very narrow q keeps its width. Not validated: a model that makes NaN has an ELBO of NaN.

@@ -46,7 +46,8 @@ class LinearGaussian:
         values, vectors = torch.linalg.eigh((x - bias).T @ (x - bias) / len(x))  # in ascending order
         variance = float(values[:-latent_dim].mean())
         if not variance > 1e-6 * float(values[-1]):
-            raise ValueError(f"x varies in no more than {latent_dim} directions, so that no noise would be left")
+            most = f"{latent_dim} direction{'s' * (latent_dim > 1)}"
+            raise ValueError(f"x varies in no more than {most}, so that no noise would be left")
         scale = (values[-latent_dim:] - variance).clamp(min=0).sqrt()
         return cls((vectors[:, -latent_dim:] * scale).flip(1), bias, variance**0.5)
 

@@ -97,7 +97,7 @@ def fit(
         history.interrupted = True
         if running:  # a stop in the first moments leaves something to draw, too
             _record(history, running, (history.seen or [0])[-1] + len(running) * batch_size, bar)
-        print(f"Stopped by hand after {step} of {steps} steps. The model keeps what it has learned.")
+        print(f"Stopped by hand after step {step} of {steps}. The model keeps what it has learned.")
     finally:
         bar.close()
         model.eval()

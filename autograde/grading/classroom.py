@@ -63,7 +63,7 @@ class Course:
     @property
     def secret(self) -> bytes:
         """What the seeds of everybody's inputs are drawn with."""
-        return course_secret(self.root / "grading" / "secret")
+        return course_secret(self.root / "grading" / "secret", self.directory.groupshared)
 
     @property
     def limits(self) -> Limits:
@@ -128,8 +128,17 @@ class Course:
         self._keep_only_what_is_graded(student, marks.lesson)
         if marks.doubt is None:
             self._save_notebook(student, marks)
-        write_whole(self.marks_file(student, marks.lesson), marks.to_json())
+        self._share(write_whole(self.marks_file(student, marks.lesson), marks.to_json()))
         return marks
+
+    def _share(self, path: Path) -> None:
+        """Where instructors share the course: their group may write the file, and in the folders above it, as in nbgrader's own."""
+        if not self.directory.groupshared:
+            return
+        path.chmod(path.stat().st_mode | 0o660)
+        for folder in path.relative_to(self.root).parents[:-1]:
+            with contextlib.suppress(PermissionError):  # another instructor's, who has shared it
+                (self.root / folder).chmod((self.root / folder).stat().st_mode | 0o2770)
 
     def _save_notebook(self, student: str, marks: Marks) -> None:
         for name in EXCHANGE_FILES:
@@ -299,7 +308,7 @@ def summary(results: dict[str, Marks]) -> str:
     """A line of how many ended in which state, and the students whom a human must look at."""
     states = [marks.state for marks in results.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    lines = [f"{len(results)} students: {counts}"]
+    lines = [f"students: {len(results)} ({counts})"]
     for student, marks in results.items():
         if marks.needs_a_human:
             why = marks.doubt or (State.FOR_A_HUMAN if marks.state == State.GRADED else marks.state)

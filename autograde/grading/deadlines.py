@@ -112,7 +112,7 @@ class Deadlines:
             if not submission.total_seconds_late:
                 return f"{handed_in}: in time."
             penalty = sum(notebook.late_submission_penalty or 0 for notebook in submission.notebooks)
-            cost = f"which costs {round(penalty, 2):g} points" if penalty else "which costs nothing"
+            cost = f"which costs {round(penalty, 2):g} of the points" if penalty else "which costs nothing"
             return f"{handed_in}: {_span(submission.total_seconds_late)} late, {cost}."
 
     def local(self, when: datetime) -> str:

@@ -67,14 +67,14 @@ def replay(course: Course, student: str, exercise: str, *, sandboxed: bool = Tru
         lines += [label, *(f"  {what}: {value}" for what, value in returned.items()), ""]
     saved = course.saved_marks(student, lesson.name)
     on_file = next((mark for mark in saved.exercises if mark.exercise == exercise), None) if saved else None
-    lines += [f"Verdict: {marks.state}, {marks.points:g} of {marks.max_points:g} points", marks.message]
+    lines += [f"Verdict: {marks.state}, points: {marks.points:g} of {marks.max_points:g}", marks.message]
     if on_file is None:
         lines.append("No mark is on file.")
     elif (on_file.state, on_file.points) == (marks.state, marks.points):
         lines.append("The mark on file is the same.")
     else:
         lines.append(
-            f"The mark on file is another: {on_file.state}, {on_file.points:g} points. Was something changed since?"
+            f"The mark on file is another: {on_file.state}, points: {on_file.points:g}. Was something changed since?"
         )
     return "\n".join(lines)
 

@@ -10,13 +10,17 @@ from pathlib import Path
 from ..lessons.lesson import CourseError
 
 
-def course_secret(path: Path) -> bytes:
-    """The course's secret, from a file that only its owner can read; made where there is none yet. Raises CourseError."""
+def course_secret(path: Path, shared: bool = False) -> bytes:
+    """The course's secret, from a file that only its owner can read; made where there is none yet. Raises CourseError.
+
+    shared: the file's group can read it, too: all who grade the course need the same one.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f"{path.name}.{os.getpid()}")
         made.touch(mode=0o600)
         made.write_text(secrets.token_hex(32))
+        made.chmod(0o640 if shared else 0o600)  # whatever the umask
         try:
             os.link(made, path)  # unlike a rename, this never replaces the secret that another grader has just made
         except FileExistsError:

@@ -144,7 +144,7 @@ def _table(runs: list[tuple[int, str, list[Outcome]]]) -> str:
         for outcome in outcomes:
             by_claim.setdefault((outcome.line, outcome.claim), []).append((f"seed {seed} {processor}", outcome))
     failed = {place: found for place, found in by_claim.items() if not all(outcome.held for _, outcome in found)}
-    lines = [f"{len(by_claim)} claims, {len(by_claim) - len(failed)} hold in all {len(runs)} runs"]
+    lines = [f"claims: {len(by_claim)}, hold in every run: {len(by_claim) - len(failed)} (runs: {len(runs)})"]
     for (line, claim), found in failed.items():
         lines.append(f"  line {line}: {claim}")
         lines += [f"    {where}: {'holds' if o.held else 'FAILS ' + o.said}" for where, o in found]

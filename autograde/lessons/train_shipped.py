@@ -49,7 +49,7 @@ def make(name: str, folder: Path, epochs: float | None = None) -> None:
     for file, arrays in files_of(name, model).items():
         path = save_parameters(arrays, folder / f"{file}.safetensors")
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    print(f"{name} after {epochs:g} epochs: {how_good(name, model)}")
+    print(f"{name} after {epochs:g} epoch{'s' * (epochs != 1)}: {how_good(name, model)}")
 
 
 def files_of(name: str, model: nn.Module) -> dict[str, dict[str, Tensor]]:

@@ -324,7 +324,7 @@ def told(result: Collected) -> str:
     for lesson in sorted({lesson for _, lesson, _ in result.placed}):
         of_it = [(student, what) for student, name, what in result.placed if name == lesson]
         unchanged = sum(what == "unchanged" for _, what in of_it)
-        lines.append(f"{lesson}: {len(of_it)} submissions" + f", {unchanged} of them as they were" * bool(unchanged))
+        lines.append(f"{lesson}: submissions placed: {len(of_it)}" + f", of them as before: {unchanged}" * bool(unchanged))
         lines += [f"  {student}: {what}" for student, what in of_it if "before" in what]
     if result.late:
         lines.append(f"late, Canvas says: {', '.join(sorted(result.late))}")

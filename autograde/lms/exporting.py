@@ -149,9 +149,7 @@ def _scale(maximum: str, most: float, remarks: list[str], whose: str) -> float:
         return 1.0
     if there <= 0 or there == most:
         return 1.0
-    remarks.append(
-        f"{whose} gives {there:g} points at most, and the lesson {most:g}: marks are multiplied by {there / most:.4g}"
-    )
+    remarks.append(f"most points in {whose}: {there:g}, in the lesson: {most:g}; marks are multiplied by {there / most:.4g}")
     return there / most
 
 

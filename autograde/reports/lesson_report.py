@@ -59,7 +59,7 @@ def for_a_human(student: str, marks: Marks) -> list[tuple[str, str, str]]:
 def _counts(results: dict[str, Marks]) -> str:
     states = Counter(marks.state for marks in results.values())
     counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
-    return f"{len(results)} students: {counts}. {sum(m.needs_a_human for m in results.values())} need a human (below)."
+    return f"Students: {len(results)} ({counts}). For a human to look at (below): {sum(m.needs_a_human for m in results.values())}."
 
 
 def _marks(lesson: Lesson, results: dict[str, Marks]) -> dict[str, Any]:

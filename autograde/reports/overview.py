@@ -58,7 +58,7 @@ def overview(results: dict[Lesson, dict[str, Marks]], scores: dict[Lesson, dict[
     ]
     return TEMPLATES.get_template("course.html").render(
         title="The class, lesson by lesson",
-        counts=f"{len(students)} students; {len(results)} lessons have marks; {len(waiting)} things wait for a human (below).",
+        counts=f"Students: {len(students)}. Lessons with marks: {len(results)}. For a human to look at (below): {len(waiting)}.",
         lessons=_lessons(results, table),
         staying=_staying(results),
         humans=waiting,
