@@ -1,11 +1,13 @@
 """Evaluation, weights, plots, explorers and the shipped model: what they compute, draw and say when the input is bad."""
 
 import base64
+import gc
 import json
 import math
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import explorers
@@ -580,6 +582,24 @@ def test_axes_stay_where_they_are_while_a_slider_moves(page, live):
     live[0].places = [8]
     opened, moved = ([axes.get_position().bounds for axes in figure.axes] for figure in drawn)
     assert opened == moved
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_figure_that_is_answered_leaves_nothing_for_a_full_collection(page, live, collects):
+    def draw(t):
+        figure, _ = new_figure()
+        drawn.append(weakref.ref(figure))
+        return figure
+
+    drawn = []
+    (gc.enable if collects else gc.disable)()
+    try:
+        explore(draw, "caption", "alt", t=(0, 2, 1))
+        live[0].places = [2]
+        assert [figure() for figure in drawn] == [None, None]
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_explore_opens_at_its_first_values(page, live):

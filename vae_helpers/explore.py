@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -35,6 +37,7 @@ def explore(
     first = places_of(controls, values, start)
     panels: list = []  # where the axes of the figure stand as it opens
 
+    @_collected()
     def answer(places: Sequence[int]) -> dict[str, Any]:
         chosen = {name: values[name][place] for name, place in zip(values, places, strict=True)}
         said = ", ".join(f"{name} = {_short(value)}" for name, value in chosen.items())
@@ -183,6 +186,23 @@ def _whole(figure: Figure, panels: list) -> bytes:
     panels[:] = [axes.get_position(original=True) for axes in figure.axes]
     plt.close(figure)
     return _pixels(canvas.buffer_rgba(), pil_kwargs={"compress_level": 1})  # nobody keeps it, and everybody waits for it
+
+
+@contextmanager
+def _collected() -> Iterator[None]:
+    """What falls out of use in it is gone afterwards: a figure is made of thousands of objects that point at each other.
+
+    Python would look through them while they are made and keep them for the next full collection, and that one takes as long as
+    two moves of a slider.
+    """
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(1)
+        if on:
+            gc.enable()
 
 
 def _pixels(ink: np.ndarray, **kwargs: Any) -> bytes:
