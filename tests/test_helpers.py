@@ -751,6 +751,8 @@ import vae_helpers
 took = time.process_time() - start
 heavy = {"torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "sympy", "pandas", "scipy"}
 print(took, sorted(heavy & (set(sys.modules) - had)))
+from vae_helpers.plots import new_figure
+assert "matplotlib.pyplot" in sys.modules  # and not when the first figure is drawn
 """
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(" ", 1)

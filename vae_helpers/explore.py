@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _check_words, _figure_in_html, _tile, new_figure
+from .plots import _as_images, _check_words, _figure_in_html, _tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +97,8 @@ def latent_explorer(decode: Callable[[Tensor], Tensor] | nn.Module, extent: floa
     n: images on each side of the map.
     Raises ValueError where `decode` does not make images of z (N, 2).
     """
+    from .figures import new_figure
+
     # (row, column) -> z at the middle of that tile: z1 runs to the right, z2 upwards.
     axis = extent * ((2 * torch.arange(n) + 1) / n - 1)
     plane = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], 1)
