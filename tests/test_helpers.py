@@ -1,11 +1,13 @@
 """Evaluation, weights, plots, explorers and the shipped model: what they compute, draw and say when the input is bad."""
 
 import base64
+import gc
 import json
 import math
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import explorers
@@ -582,6 +584,24 @@ def test_axes_stay_where_they_are_while_a_slider_moves(page, live):
     assert opened == moved
 
 
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_figure_that_is_answered_leaves_nothing_for_a_full_collection(page, live, collects):
+    def draw(t):
+        figure, _ = new_figure()
+        drawn.append(weakref.ref(figure))
+        return figure
+
+    drawn = []
+    (gc.enable if collects else gc.disable)()
+    try:
+        explore(draw, "caption", "alt", t=(0, 2, 1))
+        live[0].places = [2]
+        assert [figure() for figure in drawn] == [None, None]
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
+
+
 def test_explore_opens_at_its_first_values(page, live):
     explore(
         lambda **values: new_figure()[0],
@@ -731,6 +751,8 @@ import vae_helpers
 took = time.process_time() - start
 heavy = {"torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "sympy", "pandas", "scipy"}
 print(took, sorted(heavy & (set(sys.modules) - had)))
+from vae_helpers.plots import new_figure
+assert "matplotlib.pyplot" in sys.modules  # and not when the first figure is drawn
 """
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(" ", 1)

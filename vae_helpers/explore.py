@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .plots import _as_images, _check_words, _figure_in_html, _tile, new_figure
+from .plots import _as_images, _check_words, _figure_in_html, _tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +37,7 @@ def explore(
     first = places_of(controls, values, start)
     panels: list = []  # where the axes of the figure stand as it opens
 
+    @_collected()
     def answer(places: Sequence[int]) -> dict[str, Any]:
         chosen = {name: values[name][place] for name, place in zip(values, places, strict=True)}
         said = ", ".join(f"{name} = {_short(value)}" for name, value in chosen.items())
@@ -94,6 +97,8 @@ def latent_explorer(decode: Callable[[Tensor], Tensor] | nn.Module, extent: floa
     n: images on each side of the map.
     Raises ValueError where `decode` does not make images of z (N, 2).
     """
+    from .figures import new_figure
+
     # (row, column) -> z at the middle of that tile: z1 runs to the right, z2 upwards.
     axis = extent * ((2 * torch.arange(n) + 1) / n - 1)
     plane = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], 1)
@@ -183,6 +188,23 @@ def _whole(figure: Figure, panels: list) -> bytes:
     panels[:] = [axes.get_position(original=True) for axes in figure.axes]
     plt.close(figure)
     return _pixels(canvas.buffer_rgba(), pil_kwargs={"compress_level": 1})  # nobody keeps it, and everybody waits for it
+
+
+@contextmanager
+def _collected() -> Iterator[None]:
+    """What falls out of use in it is gone afterwards: a figure is made of thousands of objects that point at each other.
+
+    Python would look through them while they are made and keep them for the next full collection, and that one takes as long as
+    two moves of a slider.
+    """
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(1)
+        if on:
+            gc.enable()
 
 
 def _pixels(ink: np.ndarray, **kwargs: Any) -> bytes:

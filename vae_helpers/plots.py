@@ -62,11 +62,13 @@ def png_in_html(png: bytes, alt: str, attributes: str = "") -> str:
     return f"<img alt='{html.escape(alt, quote=True)}' src='data:image/png;base64,{data}' {attributes}>"
 
 
-def new_figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 3.0, **kwargs):
-    """A figure and its axes, as `matplotlib.pyplot.subplots`; width and height in inches, of each panel."""
-    from matplotlib import pyplot as plt
+def __getattr__(name: str):
+    # Who imports it will draw. matplotlib is loaded then, beside PyTorch, and no first figure waits for it.
+    if name == "new_figure":
+        from .figures import new_figure
 
-    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), layout="constrained", **kwargs)
+        return new_figure
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _as_images(images: Tensor, what: str = "images") -> Tensor:
@@ -92,6 +94,8 @@ def _tile(images: Tensor, columns: int) -> np.ndarray:
 def plot_images(images: Tensor, columns: int = 10, title: str | None = None, size: float = 0.6) -> Figure:
     """A grid of images (N, 1, H, W) in [0, 1], in reading order; `size` inches each. Raises ValueError for anything else."""
     images = _as_images(images)
+    from .figures import new_figure
+
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     figure, axes = new_figure(1, 1, size * columns, size * rows + (0.3 if title else 0))
@@ -112,6 +116,8 @@ def plot_rows(rows: dict[str, Tensor], columns: int = 10) -> Figure:
     for name, images in rows.items():
         if images.shape != first:
             raise ValueError(f"{name!r} has shape {tuple(images.shape)}; expected that of the first row, {tuple(first)}")
+    from .figures import new_figure
+
     columns = max(1, min(columns, first[0]))
     figure, axes = new_figure(len(rows), 1, 0.6 * columns, 0.72, squeeze=False)
     for axis, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
@@ -146,6 +152,8 @@ def plot_history(
     drawn = [term for term in terms if term in held]
     if not drawn:
         raise ValueError(f"no run holds {', '.join(terms)}; there is: {', '.join(held) or 'nothing'}")
+    from .figures import new_figure
+
     figure, axes = new_figure(1, len(drawn), 3.6, 2.8, squeeze=False)
     for axis, term in zip(axes[0], drawn, strict=True):
         for i, (name, run) in enumerate(runs.items()):
@@ -172,6 +180,8 @@ def plot_latents(mu: Tensor, y: Tensor, title: str | None = None) -> Figure:
     if y.shape != mu.shape[:1]:
         raise ValueError(f"y has shape {tuple(y.shape)}; expected one label for each of the {len(mu)} codes")
     from matplotlib import patheffects
+
+    from .figures import new_figure
 
     figure, axes = new_figure(1, 1, 6.0, 5.6)
     for label in y.unique().tolist():
