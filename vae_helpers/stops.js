@@ -4,7 +4,7 @@
 const [HELD, WAITED] = [30, 300];
 const HANDS = ["wheel", "pointerdown", "keydown", "touchstart"];
 
-// The cell in the page. Notebooks behind another have no height; where JupyterLab keeps only what is on the screen, it may be missing.
+// The cell in the page. Notebooks behind another have no height. Where JupyterLab keeps only what is on the screen, it may be missing.
 const find = (index) =>
   Array.from(document.querySelectorAll(`.jp-Notebook .jp-Cell[data-windowed-list-index="${index}"]`)).find(
     (cell) => cell.getBoundingClientRect().height > 0,
@@ -31,19 +31,18 @@ const hold = (index) => {
   step();
 };
 
-const show = (model) => {
-  const id = model.get("cell");
-  const { context, rendermime } = model.widget_manager;
-  if (!id || !context?.model?.cells) return;
-  model.set("cell", ""); // shown once: not again when the page is loaded anew
-  model.save_changes();
-
-  const inFront = decodeURIComponent(location.pathname).endsWith(`/${context.localPath}`);
+const show = (id, { context, rendermime }) => {
+  // The address names the document in front. While it is another, this one waits.
+  if (!decodeURIComponent(location.pathname).endsWith(`/${context.localPath}`)) {
+    setTimeout(show, 500, id, { context, rendermime });
+    return;
+  }
   const typing = document.activeElement?.matches("input, textarea, [contenteditable=true]");
   const index = Array.from(context.model.cells).findIndex((cell) => cell.id === id);
   const cell = find(index);
-  if (!inFront || typing || index < 0 || (cell && isOnScreen(cell))) return;
+  if (typing || index < 0 || (cell && isOnScreen(cell))) return;
   if (!cell) {
+    // A link within the notebook brings in what is not in the page.
     const link = document.createElement("a");
     rendermime.linkHandler.handleLink(link, context.path, `#cell-id=${id}`);
     link.click();
@@ -52,8 +51,18 @@ const show = (model) => {
 };
 
 const initialize = ({ model }) => {
-  model.on("change:cell", () => show(model));
-  show(model);
+  const answer = () => {
+    const id = model.get("cell");
+    if (!id || !model.widget_manager.context?.model?.cells) return;
+    show(id, model.widget_manager);
+    // Shown once: not again when the page is loaded anew. Within a change, another would not be sent.
+    setTimeout(() => {
+      model.set("cell", "");
+      model.save_changes();
+    });
+  };
+  model.on("change:cell", answer);
+  answer();
 };
 
 export default { initialize };

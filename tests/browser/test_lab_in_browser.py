@@ -152,6 +152,15 @@ def test_a_run_of_all_cells_ends_in_view_of_the_one_that_stopped_it(page, start,
     run_all(page)
     expect(stopped.get_by_text("NotImplementedError: not written yet")).to_be_in_viewport()
     expect(stopped).to_have_class(re.compile("jp-mod-active"))
+    # The kernel is told, so that the page stays where it is when it is loaded anew.
+    page.wait_for_function(
+        """async () => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            const user_expressions = { cell: "__import__('vae_helpers.stops').stops._browser().cell" };
+            const reply = await kernel.requestExecute({ code: "", silent: true, user_expressions }).done;
+            return reply.content.user_expressions.cell.data["text/plain"] === "''";
+        }"""
+    )
     start.save()
     saved = nbformat.read(lab[1] / START.name / f"{START.name}.ipynb", 4)
     assert [output.output_type for output in saved.cells[start.names["predict_between"]].outputs] == ["error"]
