@@ -1,5 +1,6 @@
 """Where a run of many cells stops, the page shows it: JupyterLab leaves one at the notebook's end, or at its beginning."""
 
+import contextlib
 import os
 import sys
 from functools import cache
@@ -21,10 +22,8 @@ def show_stops() -> None:
 def _after(result: Any) -> None:
     # Only JupyterLab and Notebook say which cell runs; a program that executes notebooks, such as nbconvert, doesn't.
     if not result.success and result.info.cell_id:
-        try:
+        with contextlib.suppress(ImportError):  # without anywidget, the page stays where it is
             _browser().cell = result.info.cell_id
-        except ImportError:  # without anywidget, the page stays where it is
-            pass
 
 
 @cache
