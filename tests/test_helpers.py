@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import explorers
 import numpy as np
@@ -36,6 +37,7 @@ from vae_helpers import (
     pretrained,
     save_weights,
     show,
+    stops,
 )
 from vae_helpers.explore import values_of
 from vae_helpers.plots import new_figure
@@ -737,6 +739,36 @@ def test_latent_explorer_of_another_decoder_gets_one_line(decode, words, page):
         latent_explorer(decode)
     assert "\n" not in str(caught.value)
     assert not page
+
+
+# Where a run stops
+
+
+@pytest.fixture
+def told():
+    """What the page is told, having been told nothing yet."""
+    stops._browser.cache_clear()
+    yield stops._browser
+    stops._browser.cache_clear()
+
+
+def ended(success: bool, cell: str | None) -> SimpleNamespace:
+    """A cell that ran, as IPython tells of it."""
+    return SimpleNamespace(success=success, info=SimpleNamespace(cell_id=cell))
+
+
+def test_the_page_is_told_of_a_cell_that_failed_and_of_no_other(told):
+    stops._after(ended(True, "right"))
+    stops._after(ended(False, None))  # as nbconvert runs it
+    assert told.cache_info().currsize == 0
+    stops._after(ended(False, "wrong"))
+    assert told().cell == "wrong"
+
+
+def test_without_anywidget_a_cell_that_failed_is_as_ever(told, monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    stops._after(ended(False, "wrong"))
+    assert told.cache_info().currsize == 0
 
 
 # The package

@@ -13,6 +13,7 @@ from .plots import (
     show,
 )
 from .pretrained import load_parameters, load_pretrained
+from .stops import show_stops
 from .train import History, fit
 from .weights import load_weights, save_weights
 
@@ -41,6 +42,8 @@ __all__ = [
     "show",
     "show_versions",
 ]
+
+show_stops()
 
 
 def __getattr__(name: str):

@@ -135,6 +135,52 @@ def test_handing_in_tells_what_counts_and_packs_one_file(page, start, lab):
     assert zipfile.ZipFile(packed).namelist() == [f"{START.name}.ipynb"]
 
 
+def by_the_menu(page) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def by_the_button(page) -> None:
+    page.get_by_role("button", name="Restart the kernel and run all cells").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+
+
+@pytest.mark.parametrize("run_all", [by_the_menu, by_the_button])
+def test_a_run_of_all_cells_ends_in_view_of_the_one_that_stopped_it(page, start, lab, run_all):
+    start.cell(0)
+    stopped = page.locator(f"{PANEL} .jp-Cell[data-windowed-list-index='{start.names['predict_between']}']")
+    run_all(page)
+    expect(stopped.get_by_text("NotImplementedError: not written yet")).to_be_in_viewport()
+    expect(stopped).to_have_class(re.compile("jp-mod-active"))
+    # The kernel is told, so that the page stays where it is when it is loaded anew.
+    page.wait_for_function(
+        """async () => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            const user_expressions = { cell: "__import__('vae_helpers.stops').stops._browser().cell" };
+            const reply = await kernel.requestExecute({ code: "", silent: true, user_expressions }).done;
+            return reply.content.user_expressions.cell.data["text/plain"] === "''";
+        }"""
+    )
+    start.save()
+    saved = nbformat.read(lab[1] / START.name / f"{START.name}.ipynb", 4)
+    assert [output.output_type for output in saved.cells[start.names["predict_between"]].outputs] == ["error"]
+    assert "widgets" not in saved.metadata
+
+
+def test_a_check_that_is_run_by_hand_moves_nothing(page, start):
+    position = f"() => document.querySelector('{PANEL} .jp-WindowedPanel-outer').scrollTop"
+    start.write("ink", "def ink(x):\n    return x")
+    start.run("ink")
+    check = start.run("ink-check")
+    check.get_by_text("CheckFailed").wait_for()
+    check = start.cell("ink-check")
+    before, number = page.evaluate(position), check.locator(".jp-InputPrompt").inner_text()
+    check.press("Control+Enter")
+    expect(check.locator(".jp-InputPrompt")).not_to_have_text(number)
+    expect(check.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"))
+    assert page.evaluate(position) == before
+
+
 def test_the_map_is_walked_by_mouse_and_by_keys(page, start, violations):
     start.run(start.with_source('vae = load_pretrained("explorer")'))
     explorer = start.run(start.with_source("latent_explorer(vae.decode)"))
