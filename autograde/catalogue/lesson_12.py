@@ -35,6 +35,9 @@ lengths_not_squared: `codebook.square().sum(dim=1)` → `codebook.norm(dim=1)`
     You add the lengths of the codes. In ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖² they are squared.
 codes_themselves: `distances.argmin(dim=1)` → `codebook[distances.argmin(dim=1)]`
     You return the nearest codes themselves. Asked for are their indices, (M,).
+summed_over_the_codes: `distances.argmin(dim=1)` → `(z[:, None] - codebook).square().sum(dim=1).argmin(dim=1)`
+    You sum the squared differences over the codes, and pick one of the D numbers. Sum over the numbers, the last dimension,
+    and take argmin over the codes.
 one_for_all_vectors: `distances.argmin(dim=1)` → `distances.argmin()`
     You return one index, where the whole table is smallest. Each of the M vectors has one: look along the codes.
 """)
@@ -118,6 +121,10 @@ reversed: `z + (z_q - z).detach()` → `z_q + (z - z_q).detach()`
 gradient_to_both: `z + (z_q - z).detach()` → `z + z_q - z.detach()`
     The gradient goes to z and to z_q as well. The codebook does not learn from the reconstruction: detach the whole
     difference, z_q included.
+half_way: `z + (z_q - z).detach()` → `(z + z_q) / 2`
+    The value lies half-way between z and z_q. It is that of z_q; only the gradient is z's.
+gradient_reversed: `z + (z_q - z).detach()` → `z_q.detach() - (z - z.detach())`
+    The gradient reaches z with the sign reversed: add z − z.detach(), which is 0, and don't subtract it.
 returns_z: `z + (z_q - z).detach()` → `z`
     The value is z itself, so the decoder sees codes that were never quantised. Add the difference z_q − z, detached.
 wrong_part_detached: `z + (z_q - z).detach()` → `z.detach() + (z_q - z)`
@@ -423,6 +430,8 @@ divided_by_the_codes: `/ indices.numel()` → `/ n_codes`
 divided_by_the_images: `/ indices.numel()` → `/ len(indices)`
     You divide by the length of the first dimension, the number of images. All indices count together:
     `indices.numel()`.
+places_counted_apart: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `torch.nn.functional.one_hot(indices, n_codes).float().mean(dim=0)`
+    You count the codes of each place by itself. Flatten the indices first: one share for each code, from all places.
 largest_share: `return entropy.exp()` → `return 1 / shares.max()`
     This is one over the largest share. The perplexity is the exponential of the entropy.
 entropy_in_parts_of_the_largest: `return entropy.exp()` → `return entropy / torch.tensor(float(n_codes)).log()`
@@ -736,6 +745,11 @@ wrong_dimension: `log_softmax(dim=1)` → `log_softmax(dim=-1)`
 not_normalised: `logits.log_softmax(dim=1)` → `logits`
     You take the logit of the code itself. Logits are log-probabilities only after log_softmax: the normalising term is
     missing.
+largest_of_each_place: `log_probs.gather(1, indices[:, None])` → `log_probs.amax(dim=1, keepdim=True)`
+    You take the largest log-probability of each place, so that `indices` plays no part. Pick that of the code that stands
+    there: gather.
+logarithm_of_the_sum: `return -chosen.flatten(1).sum(1)` → `return -chosen.exp().flatten(1).sum(1).log()`
+    You add up probabilities and take the logarithm of the sum. The chain rule multiplies them: add up their logarithms.
 softmax_twice: `logits.log_softmax(dim=1)` → `logits.softmax(dim=1).log_softmax(dim=1)`
     The softmax is applied twice. `log_softmax` and F.cross_entropy take the logits as they are.
 softmax_over_the_images: `log_softmax(dim=1)` → `log_softmax(dim=0)`
