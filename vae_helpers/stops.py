@@ -1,4 +1,7 @@
-"""Where a run of many cells stops, the page shows it: JupyterLab leaves one at the notebook's end, or at its beginning."""
+"""Where a run of many cells stops, the page shows it.
+
+JupyterLab by itself leaves one at the notebook's end, or at its beginning: https://github.com/jupyterlab/jupyterlab/issues/8714.
+"""
 
 import contextlib
 import os

@@ -145,7 +145,17 @@ def by_the_button(page) -> None:
     page.get_by_role("button", name="Confirm Kernel Restart").click()
 
 
-@pytest.mark.parametrize("run_all", [by_the_menu, by_the_button])
+def behind_another_document(page) -> None:
+    page.evaluate("() => { window.lesson = window.jupyterapp.shell.currentWidget; }")
+    by_the_menu(page)
+    page.get_by_title("New Launcher").first.click()
+    page.get_by_role("tab", name="Launcher").wait_for()
+    page.evaluate("() => window.lesson.sessionContext.session.kernel.requestExecute({ code: '' }).done")  # after all others
+    assert page.url.endswith(f"/{START.name}")  # not yet the lesson, which comes to the front by the mouse alone
+    page.get_by_role("tab", name=f"{START.name}.ipynb").click()
+
+
+@pytest.mark.parametrize("run_all", [by_the_menu, by_the_button, behind_another_document])
 def test_a_run_of_all_cells_ends_in_view_of_the_one_that_stopped_it(page, start, lab, run_all):
     start.cell(0)
     stopped = page.locator(f"{PANEL} .jp-Cell[data-windowed-list-index='{start.names['predict_between']}']")
