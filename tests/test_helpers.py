@@ -588,17 +588,24 @@ def test_axes_stay_where_they_are_while_a_slider_moves(page, live):
 
 @pytest.mark.parametrize("collects", [True, False])
 def test_a_figure_that_is_answered_leaves_nothing_for_a_full_collection(page, live, collects):
+    import matplotlib
+    from matplotlib import pyplot as plt
+
     def draw(t):
         figure, _ = new_figure()
         drawn.append(weakref.ref(figure))
         return figure
 
     drawn = []
+    matplotlib.use("module://matplotlib_inline.backend_inline")  # Jupyter's, which is interactive
     (gc.enable if collects else gc.disable)()
     try:
-        explore(draw, "caption", "alt", t=(0, 2, 1))
-        live[0].places = [2]
-        assert [figure() for figure in drawn] == [None, None]
+        with plt.ion():
+            explore(draw, "caption", "alt", t=(0, 2, 1))
+            for place in (2, 0):
+                live[0].places = [place]
+            assert plt.isinteractive()
+        assert [figure() for figure in drawn[1:]] == [None, None]  # Jupyter keeps the first until its cell ends
         assert gc.isenabled() == collects
     finally:
         gc.enable()

@@ -155,8 +155,11 @@ def _go_live(answer: Callable[[Sequence[int]], dict[str, Any]], **state: Any) ->
     from IPython.display import display
 
     def follow(change: dict) -> None:
+        from matplotlib import pyplot as plt
+
         try:
-            new = answer(change["new"])
+            with plt.ioff():  # or Jupyter would keep every figure, for the next cell that runs
+                new = answer(change["new"])
         except Exception as error:  # of the reader's own code, often: told where they look
             new = {"words": f"{type(error).__name__}: {error}"}
         with live.hold_sync():
