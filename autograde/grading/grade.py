@@ -194,7 +194,7 @@ class TwoProcesses(torch.nn.Module):
 
 def _judge_one(name: str, job: Job, submission: Submission, returned: Returned) -> Mark:
     seed = job.seeds[name]
-    verdict, state = outcome(name, submission, returned, lambda name, seen: judge_observation(name, seen, seed, once=True))
+    verdict, state = outcome(name, submission, returned, lambda name, seen: judge_observation(name, seen, seed))
     if reason := _doubt(returned.observations.get(name, [])):
         verdict, state = Verdict(name, False, f"{reason}, so your instructor will look at it."), State.FOR_A_HUMAN
     if state == State.TIME_OUT:

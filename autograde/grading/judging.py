@@ -1,15 +1,12 @@
 """The judge on the instructor's side: fresh inputs, with the reference and the mistakes run here."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from vae_helpers.checks import answer_key, observe
-from vae_helpers.checks.observation import Fact, Observation, leave_undecided, undecided_places
-from vae_helpers.checks.recorder import Recorder
-from vae_helpers.checks.verdict import Verdict, compare, settles
+from vae_helpers.checks.observation import Observation, leave_undecided, undecided_places
+from vae_helpers.checks.verdict import Verdict, compare
 
 from ..catalogue import find_exercise
 
@@ -29,12 +26,8 @@ def observe_mistake(exercise: str, mistake: str, seed: int) -> Observation:
 @lru_cache(maxsize=4096)
 def mistake_observation(exercise: str, mistake: str, seed: int) -> Observation:
     """What a known mistake is known by: what is seen of it, but for what its key says that rounding decides."""
-    return leave_undecided(observe_mistake(exercise, mistake, seed), _undecided(exercise, mistake))
-
-
-def _undecided(exercise: str, mistake: str) -> list[tuple[str, str]]:
     keys = {name: known for name, _, known in answer_key(exercise)[1]}
-    return undecided_places(keys.get(mistake, []))
+    return leave_undecided(observe_mistake(exercise, mistake, seed), undecided_places(keys.get(mistake, [])))
 
 
 def forget_observations() -> None:
@@ -50,39 +43,9 @@ def mistake_observations(exercise: str, seed: int) -> Iterator[tuple[str, str, O
         yield name, hint, mistake_observation(exercise, name, seed)
 
 
-class _Settled(BaseException):
-    """No Exception, so that no probe takes it for a mistake's own."""
-
-
-@dataclass
-class _UntilSettled(Recorder):
-    """Stops a probe at the fact that settles it."""
-
-    settles: Callable[[Fact], bool] = field(kw_only=True)
-
-    def note(self, *args, **words) -> None:
-        super().note(*args, **words)
-        if self.settles(self.facts[-1]):
-            raise _Settled
-
-
-def _as_far_as_it_tells(exercise: str, seed: int, seen: Observation) -> Iterator[tuple[str, str, Observation]]:
-    """As `mistake_observations`, each up to the first fact that was not seen."""
-    for name, (hint, make) in find_exercise(exercise).mistakes.items():
-        undecided = _undecided(exercise, name)
-        recorder = _UntilSettled(seed, settles=settles(seen, reference_observation(exercise, seed), undecided))
-        with contextlib.suppress(_Settled):
-            observe(exercise, make(), seed, recorder)
-        yield name, hint, leave_undecided(recorder.facts, undecided)
-
-
-def judge_observation(exercise: str, seen: Observation, seed: int, once: bool = False) -> Verdict:
-    """The verdict on an observation that was made, perhaps in another process, with inputs drawn from `seed`.
-
-    once: nothing else will be judged by this seed, so that mistakes are observed no further than it takes; the verdict is the same.
-    """
-    mistakes = _as_far_as_it_tells(exercise, seed, seen) if once else mistake_observations(exercise, seed)
-    return compare(exercise, seen, reference_observation(exercise, seed), mistakes)
+def judge_observation(exercise: str, seen: Observation, seed: int) -> Verdict:
+    """The verdict on an observation that was made, perhaps in another process, with inputs drawn from `seed`."""
+    return compare(exercise, seen, reference_observation(exercise, seed), mistake_observations(exercise, seed))
 
 
 def judge(exercise: str, implementation: Any, seed: int = 0) -> Verdict:

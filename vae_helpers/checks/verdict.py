@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,9 +103,12 @@ def has_mistake(seen: Observation, reference: Observation, known: Observation) -
     What errors a right answer raises, and dtypes, are no part of it.
     """
     undecided = {*undecided_places(seen), *undecided_places(known)}
+    errors = {fact.label for fact in reference if fact.what == RAISED}
     ours, theirs = ({fact.place: fact for fact in facts} for facts in (seen, known))
     found = set()
-    for right in _that_tell(reference, undecided):
+    for right in reference:
+        if right.place in undecided or right.label in errors or right.what.startswith(MINOR):
+            continue
         here, there = ours.get(right.place), theirs.get(right.place)
         as_mistake = here is there is None or (here is not None and there is not None and fact_agrees(here, there))
         if there is not None and fact_agrees(there, right):
@@ -118,31 +121,6 @@ def has_mistake(seen: Observation, reference: Observation, known: Observation) -
         else:
             return len(found) > 1
     return bool(found)
-
-
-def settles(seen: Observation, reference: Observation, undecided: Iterable[tuple[str, str]]) -> Callable[[Fact], bool]:
-    """Whether a fact of a known mistake settles what `compare` says of that mistake: whatever its probe sees after it changes nothing.
-
-    It is the first, of those that tell, that is not as it was seen. undecided: where rounding decides what the mistake does.
-    """
-    ours = {fact.place: fact for fact in _unpacked(seen, reference)}
-    telling = {fact.place for fact in _that_tell(reference, {*undecided_places(seen), *undecided})}
-
-    def settled(fact: Fact) -> bool:
-        here = ours.get(fact.place)
-        return fact.place in telling and (here is None or not fact_agrees(here, fact))
-
-    return settled
-
-
-def _that_tell(reference: Observation, undecided: set[tuple[str, str]]) -> list[Fact]:
-    """The reference's facts by which a mistake is found among others."""
-    errors = {fact.label for fact in reference if fact.what == RAISED}
-    return [
-        fact
-        for fact in reference
-        if fact.place not in undecided and fact.label not in errors and not fact.what.startswith(MINOR)
-    ]
 
 
 def _tells(fact: Fact) -> bool:
