@@ -502,6 +502,16 @@ def first_piece_for_the_second(x, m, v, s2):
     return mean_square + log_prior + entropy
 
 
+@elbo_1d.mistake("The KL to the prior is there twice: it is ½·(m² + v − 1 − log v), with a ½ before all four terms.")
+def kl_not_halved(x, m, v, s2):
+    return _elbo(x, m, v, s2) - (m**2 + v - 1 - sp.log(v)) / 2
+
+
+@elbo_1d.mistake("In the KL to the prior you take v for a standard deviation and square it. v is q's variance already.")
+def v_squared_in_the_kl(x, m, v, s2):
+    return _steps(x, m, v, s2)[1] - (m**2 + v**2 - 1) / 2 + sp.log(v)
+
+
 @elbo_1d.mistake("You take v for a standard deviation and square it. v is q's variance already.")
 def v_squared(x, m, v, s2):
     return _elbo(x, m, v**2, s2)
@@ -676,6 +686,23 @@ def variance_of_x(x, s2):
 @best_q_1d.mistake("You take s2 for a standard deviation and square it. s2 = s² is the variance already.")
 def noise_squared(x, s2):
     return x / (1 + s2**2), s2**2 / (1 + s2**2)
+
+
+@best_q_1d.mistake("You take the square root of s2. s2 = s² is the variance, and that is what stands in the slopes.")
+def root_of_the_noise(x, s2):
+    return x / (1 + sp.sqrt(s2)), sp.sqrt(s2) / (1 + sp.sqrt(s2))
+
+
+@best_q_1d.mistake(
+    "These are mean and variance of x under the model, p(x) = N(0, 1 + s2). Asked for are those of z under the best q, once x is known."
+)
+def mean_and_variance_of_x(x, s2):
+    return sp.Integer(0), 1 + s2
+
+
+@best_q_1d.mistake("Both m and v have s2 − 1 below the line, where 1 + s2 belongs: look at the signs in the two slopes.")
+def prior_pulls_backwards(x, s2):
+    return x / (s2 - 1), s2 / (s2 - 1)
 
 
 @best_q_1d.mistake(
@@ -876,6 +903,14 @@ def spread_in_the_variance(model, x, mu, logvar):
     return Normal(mu @ model.weight.T + model.bias, variance.sqrt()).log_prob(x).sum(1)
 
 
+@expected_log_likelihood.mistake(
+    "You sum W's squares along its rows, which gives a number for each pixel. Each latent dimension has a column of W: sum over the pixels, dim=0."
+)
+def lengths_of_rows_entry_by_entry(model, x, mu, logvar):
+    at_mean = reference("expected_log_likelihood")(model, x, mu, torch.full_like(logvar, -math.inf))
+    return at_mean - (logvar.exp() * model.weight.pow(2).sum(1)).sum(1) / (2 * model.sigma**2)
+
+
 @expected_log_likelihood.mistake("You draw samples. There is a closed form, and the same call must give the same number.")
 def sampled(model, x, mu, logvar):
     z = mu + (0.5 * logvar).exp() * torch.randn(10, *mu.shape)
@@ -956,6 +991,8 @@ half_on_the_mean_alone: `0.5 * (1 + logvar - mu.pow(2) - logvar.exp())` → `(1 
     Only mu² is halved. The ½ stands before all four terms: brackets round them.
 logvar_as_variance_in_the_prior: `- logvar.exp())` → `- logvar)`
     logvar itself stands where the variance belongs in the log prior: E_q[z²] is μ² plus exp(logvar).
+logvar_as_variance: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + logvar.log() - mu.pow(2) - logvar)`
+    You take `logvar` for the variance, and its logarithm for log v. The variance is exp(logvar), and log v is logvar itself.
 kl_summed_over_rows: `.sum(dim=1)` → `.sum(dim=0)`
     You sum log prior and entropy over the rows, dim=0. Each image keeps its own: sum over the latent dimensions, dim=1.
 kl_not_summed: `.sum(dim=1)` → ``
@@ -1010,7 +1047,7 @@ kl_detached: `+ minus_kl` → `+ minus_kl.detach()`
 """)
 
 
-elbo.recurring(logvar_as_log_std("logvar"))
+elbo.recurring(logvar_as_log_std("logvar"), detached)
 
 
 @elbo.mistake(
@@ -1025,6 +1062,14 @@ def elbo_reconstruction_at_the_mean(model, x, mu, logvar):
 def elbo_log_evidence(model, x, mu, logvar):
     covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
     return MultivariateNormal(model.bias, covariance).log_prob(x)
+
+
+@elbo.mistake(
+    "Log prior and entropy are not summed over the latent dimensions, and the reconstruction is added to each of them: (N, D). Sum the KL over D, dim=1."
+)
+def reconstruction_for_each_dimension(model, x, mu, logvar):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+    return reference("expected_log_likelihood")(model, x, mu, logvar)[:, None] - kl
 
 
 @elbo.mistake("You sample. There is a closed form, and the same call must give the same number.")
@@ -1302,6 +1347,14 @@ def covariance_of_pixels(model, x):
     return (x - model.bias) @ cov @ model.weight / model.sigma**2, cov
 
 
+@posterior.mistake(
+    "This is p(x), with mean b and covariance WWᵀ + σ² I. Asked for is p(z|x), of the latent z once x is known."
+)
+def the_marginal_of_x(model, x):
+    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    return model.bias.expand(len(x), -1), covariance
+
+
 @posterior.variant
 def by_the_joint_gaussian(model, x):
     marginal = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
@@ -1507,8 +1560,6 @@ history_summed_for_each: `history.append(bound.detach())` → `history.append(bo
     Each row of elbo_history holds the sum over the images, N times. Keep the bounds as they are, one for each image.
 history_averaged_for_each: `history.append(bound.detach())` → `history.append(bound.detach().mean().expand(len(x)))`
     Each row of elbo_history holds the mean over the images, N times. Keep the bounds as they are, one for each image.
-one_tensor_for_both: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `logvar = mu`
-    mu and logvar are one and the same tensor, so that they can't differ. Make two.
 logvar_not_fitted: `[mu, logvar], lr` → `[mu], lr`
     logvar stays where it started: only mu is fitted. Both are q's parameters, so both go to the optimiser.
 mu_not_fitted: `[mu, logvar], lr` → `[logvar], lr`
@@ -1725,6 +1776,20 @@ def closed_form_all_along(model, x, steps, lr):
     mean, cov = reference("posterior")(model, x)
     logvar = -torch.linalg.inv(cov).diagonal().log().expand_as(mean)
     return mean, logvar, reference("elbo")(model, x, mean, logvar).expand(steps, len(x))
+
+
+@fit_posterior.mistake("mu and logvar are one and the same tensor, so that they can't differ. Make two.")
+def one_tensor_for_both(model, x, steps, lr):
+    both = torch.zeros(len(x), model.latent_dim, requires_grad=True)
+    optimiser = torch.optim.Adam([both], lr=lr)
+    history = []
+    for _ in range(steps):
+        bound = reference("elbo")(model, x, both, both)
+        history.append(bound.detach())
+        optimiser.zero_grad()
+        (-bound.sum()).backward()
+        optimiser.step()
+    return both.detach(), both.detach(), torch.stack(history)
 
 
 @fit_posterior.mistake("The ELBO falls: you go downhill. To climb, add lr times its gradient.")

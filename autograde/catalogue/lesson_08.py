@@ -42,6 +42,10 @@ pieces_stacked_in_reverse: `x.split(batch_size)` → `reversed(x.split(batch_siz
     The codes are not in the order of the images.
 a_pair_for_each_batch: `vae.encode(batch)[0] for` → `torch.cat(vae.encode(batch), dim=1) for`
     You join mu and logvar side by side, (N, 2D). The code is mu alone, the first of the encoder's two results.
+last_batch_alone: `torch.cat([vae.encode(batch)[0] for batch in x.split(batch_size)])` → `[vae.encode(batch)[0] for batch in x.split(batch_size)][-1]`
+    Only the codes of the last batch come back: each pass of the loop overwrites those before. Collect them, and put them together.
+first_batch_alone: `torch.cat([vae.encode(batch)[0] for batch in x.split(batch_size)])` → `vae.encode(x[:batch_size])[0]`
+    Only the codes of the first batch come back. Is there a `return` inside the loop?
 chunk_for_split: `x.split(batch_size)` → `x.chunk(batch_size)`
     `x.chunk(k)` cuts x into k pieces. You want pieces of at most k images, which is `x.split(k)`.
 batches_stacked: `torch.cat([vae` → `torch.stack([vae`
@@ -531,6 +535,8 @@ mixtures_encoded: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(m
     You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and walk between their codes.
 mixtures_encoded_on_a_line: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `    t = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)\n    z = vae.encode((1 - t) * x0 + t * x1)[0]`
     You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and let `path` walk between their codes.
+channel_squeezed_away: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae.decode(z)).squeeze(1)`
+    The channel is squeezed away. Images keep it here, though it is only one: (steps, 1, 28, 28).
 sigmoid_of_the_codes: `torch.sigmoid(vae.decode(z))` → `vae.decode(torch.sigmoid(z))`
     The sigmoid is applied to the codes. It belongs behind the decoder: it makes images of logits.
 logits_mixed: `    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))\n    return torch.sigmoid(vae.decode(z))` → `    ends = vae.decode(mu).flatten(1)\n    return torch.sigmoid(path(ends[0], ends[1], torch.linspace(0, 1, steps)).view(steps, 1, 28, 28))`
