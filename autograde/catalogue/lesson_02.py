@@ -331,6 +331,45 @@ def step_4_half_of_v(x, m, v, s2):
     return _steps(x, m, v, s2, entropy=sp.log(2 * sp.pi * v) / 2 + v / 2)
 
 
+@derivation_1d.mistake(
+    "Steps 2 and 3 have changed places: first E[log p(x|z)], the likelihood's, and then E[log p(z)], the prior's."
+)
+def steps_2_and_3_exchanged(x, m, v, s2):
+    mean_square, log_likelihood, log_prior, entropy = _steps(x, m, v, s2)
+    return mean_square, log_prior, log_likelihood, entropy
+
+
+@derivation_1d.mistake(
+    "In step 3 the variance v stands in the normalising constant. The prior is N(0, 1), so its constant is −½·log(2π); v comes in through E_q[z²] alone."
+)
+def step_3_constant_of_q(x, m, v, s2):
+    return _steps(x, m, v, s2, log_prior=-sp.log(2 * sp.pi * v) / 2 - (m**2 + v) / 2)
+
+
+@derivation_1d.mistake("In step 3 you have (x − m)². The prior's mean is 0 and x has no part in it: E_q[z²] = m² + v.")
+def step_3_distance_to_the_image(x, m, v, s2):
+    return _steps(x, m, v, s2, log_prior=-sp.log(2 * sp.pi) / 2 - ((x - m) ** 2 + v) / 2)
+
+
+@derivation_1d.mistake(
+    "Step 3 is minus the KL to the prior, which has the entropy in it already. Here E_q[log p(z)] alone is asked for."
+)
+def step_3_minus_kl(x, m, v, s2):
+    return _steps(x, m, v, s2, log_prior=-(m**2 + v - 1 - sp.log(v)) / 2)
+
+
+@derivation_1d.mistake("In step 4 you add 1. The average of (z − m)²/(2v) is v/(2v) = ½.")
+def step_4_one_for_a_half(x, m, v, s2):
+    return _steps(x, m, v, s2, entropy=sp.log(2 * sp.pi * v) / 2 + 1)
+
+
+@derivation_1d.mistake(
+    "In step 4 you average z² in the exponent. q's density has (z − m)² there, and the mean of that is v alone."
+)
+def step_4_square_of_z(x, m, v, s2):
+    return _steps(x, m, v, s2, entropy=sp.log(2 * sp.pi * v) / 2 + (m**2 + v) / (2 * v))
+
+
 def _checked_as_one_goes(implementation, done):
     """The first `done` steps of an answer, and None for the others."""
     return lambda *symbols: (*implementation(*symbols)[:done], *[None] * (4 - done))
@@ -453,6 +492,24 @@ def minus_elbo(x, m, v, s2):
 )
 def first_piece_added(x, m, v, s2):
     return sum(_steps(x, m, v, s2))
+
+
+@elbo_1d.mistake(
+    "E_q[(x − z)²] stands where the expected log-likelihood belongs. The first piece is a step towards the second; the last three make the ELBO."
+)
+def first_piece_for_the_second(x, m, v, s2):
+    mean_square, _, log_prior, entropy = _steps(x, m, v, s2)
+    return mean_square + log_prior + entropy
+
+
+@elbo_1d.mistake("The KL to the prior is there twice: it is ½·(m² + v − 1 − log v), with a ½ before all four terms.")
+def kl_not_halved(x, m, v, s2):
+    return _elbo(x, m, v, s2) - (m**2 + v - 1 - sp.log(v)) / 2
+
+
+@elbo_1d.mistake("In the KL to the prior you take v for a standard deviation and square it. v is q's variance already.")
+def v_squared_in_the_kl(x, m, v, s2):
+    return _steps(x, m, v, s2)[1] - (m**2 + v**2 - 1) / 2 + sp.log(v)
 
 
 @elbo_1d.mistake("You take v for a standard deviation and square it. v is q's variance already.")
@@ -631,6 +688,23 @@ def noise_squared(x, s2):
     return x / (1 + s2**2), s2**2 / (1 + s2**2)
 
 
+@best_q_1d.mistake("You take the square root of s2. s2 = s² is the variance, and that is what stands in the slopes.")
+def root_of_the_noise(x, s2):
+    return x / (1 + sp.sqrt(s2)), sp.sqrt(s2) / (1 + sp.sqrt(s2))
+
+
+@best_q_1d.mistake(
+    "These are mean and variance of x under the model, p(x) = N(0, 1 + s2). Asked for are those of z under the best q, once x is known."
+)
+def mean_and_variance_of_x(x, s2):
+    return sp.Integer(0), 1 + s2
+
+
+@best_q_1d.mistake("Both m and v have s2 − 1 below the line, where 1 + s2 belongs: look at the signs in the two slopes.")
+def prior_pulls_backwards(x, s2):
+    return x / (s2 - 1), s2 / (s2 - 1)
+
+
 @best_q_1d.mistake(
     "The variance is 0: that maximises E_q[log p(x, z)] without the entropy. With the entropy, the slope in v has a 1/(2v), which forbids 0."
 )
@@ -739,6 +813,31 @@ half_forgotten: `-0.5 * (constant` → `-(constant`
     This is twice what it should be: the ½ of the Gaussian's exponent and of its normalising constant is missing.
 wrong_sign: `-0.5` → `0.5`
     The sign is reversed: a log-likelihood falls with the squared distance.
+log_of_sigma_in_the_constant: `math.log(2 * math.pi * variance)` → `math.log(2 * math.pi * model.sigma)`
+    In the normalising constant you have σ under the logarithm. It is −P/2·log(2πσ²), with the variance.
+sigma_not_squared_under_the_squares: `+ spread) / variance` → `+ spread) / model.sigma`
+    The squares are divided by 2σ. The exponent of a Gaussian has its variance there: 2σ².
+multiplied_by_the_variance: `+ spread) / variance` → `+ spread) * variance`
+    The squares are multiplied by σ². Python reads a / 2 * σ**2 as (a / 2)·σ²: brackets round 2 * σ**2.
+constant_not_halved: `constant = model.data_dim` → `constant = 2 * model.data_dim`
+    The ½ before the logarithm is forgotten: each pixel has −½·log(2πσ²), so that the constant is −P/2·log(2πσ²).
+constant_added: `-0.5 * (constant +` → `-0.5 * (-constant +`
+    The normalising constant has the wrong sign. The density is divided by √(2πσ²), so its logarithm has −½·log(2πσ²), P times.
+constant_times_rows: `model.data_dim * ` → `len(x) * `
+    The normalising constant is counted once for each row. len(x) is N, the number of images; each image has P pixels, x.shape[1].
+two_pi_of_one_pixel: `model.data_dim * math.log(2 * math.pi * variance)` → `model.data_dim * math.log(variance) + math.log(2 * math.pi)`
+    The 2π is counted once. Each of the P pixels has its own: P/2·log(2π).
+every_variance_with_every_weight: `logvar.exp() @ model.weight.pow(2).sum(dim=0)` → `logvar.exp().sum(dim=1) * model.weight.pow(2).sum()`
+    You multiply the sum of the variances by the sum of all squared weights. Each variance belongs to its own column of W.
+lengths_of_rows: `model.weight.pow(2).sum(dim=0)` → `model.weight.pow(2).sum(dim=1)`
+    You sum W's squares along its rows, which gives a number for each pixel. Each latent dimension has a column of W: sum over the
+    pixels, dim=0.
+variances_squared_too: `logvar.exp() @ model.weight.pow(2).sum(dim=0)` → `(logvar.exp() @ model.weight.T).pow(2).sum(dim=1)`
+    You square the variances along with W. Var[W_pd·z_d] = W_pd²·v_d: W is squared, v is not.
+weight_not_transposed: `mu @ model.weight.T` → `mu @ model.weight`
+    W, (P, D), is not transposed. The rows of mu are latent vectors, (N, D): mu @ W.T has the shape (N, P).
+squares_summed_over_rows: `residual.pow(2).sum(dim=1)` → `residual.pow(2).sum(dim=0)`
+    You sum the squared errors over the rows, dim=0, so that the images are mixed. Sum over the pixels of each image, dim=1.
 bias_forgotten: `x - model.bias - mu` → `x - mu`
     The bias b is missing: the mean of x given z is Wz + b.
 summed_over_rows: `return -0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)` → `return (-0.5 * (constant + (residual.pow(2).sum(dim=1) + spread) / variance)).sum()`
@@ -793,6 +892,23 @@ def spread_without_weight(model, x, mu, logvar):
 def cross_products_kept(model, x, mu, logvar):
     at_mean = reference("expected_log_likelihood")(model, x, mu, torch.full_like(logvar, -math.inf))
     return at_mean - ((0.5 * logvar).exp() @ model.weight.T).pow(2).sum(1) / (2 * model.sigma**2)
+
+
+@expected_log_likelihood.mistake(
+    "You add the spread of z to the noise's variance. That is log p(x) with z averaged out *before* the logarithm, pixel by pixel. Here log p(x|z) is "
+    "averaged: its variance is σ², and the spread comes in through the mean of the square."
+)
+def spread_in_the_variance(model, x, mu, logvar):
+    variance = model.sigma**2 + logvar.exp() @ model.weight.pow(2).T
+    return Normal(mu @ model.weight.T + model.bias, variance.sqrt()).log_prob(x).sum(1)
+
+
+@expected_log_likelihood.mistake(
+    "You sum W's squares along its rows, which gives a number for each pixel. Each latent dimension has a column of W: sum over the pixels, dim=0."
+)
+def lengths_of_rows_entry_by_entry(model, x, mu, logvar):
+    at_mean = reference("expected_log_likelihood")(model, x, mu, torch.full_like(logvar, -math.inf))
+    return at_mean - (logvar.exp() * model.weight.pow(2).sum(1)).sum(1) / (2 * model.sigma**2)
 
 
 @expected_log_likelihood.mistake("You draw samples. There is a closed form, and the same call must give the same number.")
@@ -865,6 +981,22 @@ half_forgotten: `0.5 * (1 + logvar` → `(1 + logvar`
     Log prior and entropy are there twice: each of them carries a ½.
 entropy_constant_missing: `(1 + logvar` → `(logvar`
     The ½ of each dimension's entropy is missing: E_q[(z − μ)²/(2v)] = ½, so H(q) = ½·log(2πv) + ½ in each dimension.
+entropy_constant_once: `(1 + logvar - mu.pow(2) - logvar.exp()).sum(dim=1)` → `(1 + (logvar - mu.pow(2) - logvar.exp()).sum(dim=1))`
+    The 1 stands outside the sum over the latent dimensions. Each of the D dimensions has one.
+entropy_constant_subtracted: `(1 + logvar` → `(-1 + logvar`
+    The 1 has the wrong sign. The entropy of each dimension has +½ in it, so the KL to the prior has −½.
+log_variance_subtracted: `1 + logvar -` → `1 - logvar -`
+    `logvar` has the wrong sign. The entropy has +½·logvar in it: a wider q has more.
+half_on_the_mean_alone: `0.5 * (1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + logvar - 0.5 * mu.pow(2) - logvar.exp())`
+    Only mu² is halved. The ½ stands before all four terms: brackets round them.
+logvar_as_variance_in_the_prior: `- logvar.exp())` → `- logvar)`
+    logvar itself stands where the variance belongs in the log prior: E_q[z²] is μ² plus exp(logvar).
+logvar_as_variance: `(1 + logvar - mu.pow(2) - logvar.exp())` → `(1 + logvar.log() - mu.pow(2) - logvar)`
+    You take `logvar` for the variance, and its logarithm for log v. The variance is exp(logvar), and log v is logvar itself.
+kl_summed_over_rows: `.sum(dim=1)` → `.sum(dim=0)`
+    You sum log prior and entropy over the rows, dim=0. Each image keeps its own: sum over the latent dimensions, dim=1.
+kl_not_summed: `.sum(dim=1)` → ``
+    Log prior and entropy are not summed: they still have a number for each latent dimension, (N, D). Sum over D, dim=1.
 std_for_variance: `logvar.exp()` → `logvar.mul(0.5).exp()`
     In the log prior you add the standard deviation exp(½·logvar). E_q[z²] is μ² plus the variance exp(logvar).
 prior_at_the_mean: ` - logvar.exp()` → ``
@@ -915,7 +1047,7 @@ kl_detached: `+ minus_kl` → `+ minus_kl.detach()`
 """)
 
 
-elbo.recurring(logvar_as_log_std("logvar"))
+elbo.recurring(logvar_as_log_std("logvar"), detached)
 
 
 @elbo.mistake(
@@ -930,6 +1062,14 @@ def elbo_reconstruction_at_the_mean(model, x, mu, logvar):
 def elbo_log_evidence(model, x, mu, logvar):
     covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
     return MultivariateNormal(model.bias, covariance).log_prob(x)
+
+
+@elbo.mistake(
+    "Log prior and entropy are not summed over the latent dimensions, and the reconstruction is added to each of them: (N, D). Sum the KL over D, dim=1."
+)
+def reconstruction_for_each_dimension(model, x, mu, logvar):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+    return reference("expected_log_likelihood")(model, x, mu, logvar)[:, None] - kl
 
 
 @elbo.mistake("You sample. There is a closed form, and the same call must give the same number.")
@@ -982,6 +1122,29 @@ log_q_with_variance: `log_q = Normal(mu, std)` → `log_q = Normal(mu, std**2)`
     In log q you hand the variance to Normal, which wants the standard deviation.
 noise_squared: `model.bias, model.sigma)` → `model.bias, model.sigma**2)`
     In log p(x|z) you hand σ² to Normal, which wants the standard deviation σ.
+log_q_without_half: `Normal(mu, std).log_prob(z).sum(dim=2)` → `(-0.5 * eps.pow(2) - logvar - 0.5 * math.log(2 * math.pi)).sum(dim=2)`
+    In log q you subtract logvar. It is log σ that is subtracted, and that is ½·logvar.
+two_pi_missing_in_the_prior: `Normal(0.0, 1.0).log_prob(z).sum(dim=2)` → `-0.5 * z.pow(2).sum(dim=2)`
+    In log p(z) the constant −½·log(2π) is missing, in each latent dimension. log q has one too, and the two cancel only where both
+    are there.
+two_pi_missing_in_log_q: `Normal(mu, std).log_prob(z).sum(dim=2)` → `(-0.5 * eps.pow(2) - 0.5 * logvar).sum(dim=2)`
+    In log q the constant −½·log(2π) is missing, in each latent dimension. log p(z) has one too, and the two cancel only where both
+    are there.
+std_as_covariance: `log_q = Normal(mu, std)` → `log_q = Normal(mu, std.sqrt())`
+    In log q the standard deviation stands where a variance belongs. A covariance matrix has the variances, exp(logvar), on its
+    diagonal.
+std_inverted: `(0.5 * logvar).exp()` → `(-0.5 * logvar).exp()`
+    You use exp(−½·logvar), one over the standard deviation. The standard deviation is exp(½·logvar), without the minus.
+half_outside_the_exponential: `(0.5 * logvar).exp()` → `0.5 * logvar.exp()`
+    The ½ stands outside the exponential: this is half the variance. The standard deviation is exp(½·logvar).
+samples_with_half_the_variance: `mu + std * eps` → `mu + 0.5 * logvar.exp() * eps`
+    The samples are spread with half the variance. The ½ belongs inside the exponential: z = mu + exp(½·logvar)·eps.
+likelihood_in_closed_form: `return (log_likelihood + log_prior - log_q).mean(dim=0)` → `return expected_log_likelihood(model, x, mu, logvar) + (log_prior - log_q).mean(dim=0)`
+    You take the expected log-likelihood in closed form. Here all three terms are taken at the samples.
+divided_by_the_rows: `.mean(dim=0)` → `.sum(dim=0) / len(x)`
+    You divide by len(x), the number of images. The estimate is the mean over the K samples: len(eps).
+not_summed_over_latents: `Normal(0.0, 1.0).log_prob(z).sum(dim=2)\n    log_q = Normal(mu, std).log_prob(z).sum(dim=2)` → `Normal(0.0, 1.0).log_prob(z)\n    log_q = Normal(mu, std).log_prob(z)`
+    log p(z) and log q(z) still have a number for each latent dimension, (K, N, D). Sum over the last dimension.
 summed_over_samples: `.mean(dim=0)` → `.sum(dim=0)`
     You sum over the K samples. The estimate is their mean.
 log_mean_exp: `.mean(dim=0)` → `.logsumexp(dim=0) - math.log(len(eps))`
@@ -1123,6 +1286,14 @@ sigma_not_squared: `model.sigma**2` → `model.sigma`
     You use model.sigma as a variance. It is a standard deviation: the precision is I + WᵀW/σ².
 noise_missing_in_mean: ` @ cov / variance, cov` → ` @ cov, cov`
     The covariance is right. In the mean the 1/σ² is missing: S⁻¹·mean = Wᵀ(x − b)/σ².
+sigma_not_squared_in_the_mean: `@ cov / variance, cov` → `@ cov / model.sigma, cov`
+    The covariance is right. In the mean you divide by σ: S⁻¹·mean = Wᵀ(x − b)/σ², with the variance.
+matrices_exchanged: `@ model.weight @ cov` → `@ cov @ model.weight`
+    The matrices stand in the wrong order. For row vectors W comes first, which leads from pixels to latents, and then S.
+columns_for_rows: `(x - model.bias) @ model.weight @ cov / variance, cov` → `cov @ model.weight.T @ (x - model.bias) / variance, cov`
+    You multiply from the left, as for one column vector. The images are the rows of x: (x − b) @ W @ S.
+identity_of_pixels: `torch.eye(model.latent_dim)` → `torch.eye(model.data_dim)`
+    The identity has a row for each pixel. The precision lives in the latent space: I is (D, D).
 noise_missing_in_precision: `model.weight.T @ model.weight / variance` → `model.weight.T @ model.weight`
     In the precision the 1/σ² is missing: S⁻¹ = I + WᵀW/σ².
 noise_missing_everywhere: `variance = model.sigma**2` → `variance = 1.0`
@@ -1168,6 +1339,22 @@ def means_transposed(model, x):
     return mean.T, cov
 
 
+@posterior.mistake(
+    "You have WWᵀ, (P, P), where WᵀW belongs: your second result has a row for each pixel. The posterior is one of z, and its covariance is (D, D)."
+)
+def covariance_of_pixels(model, x):
+    cov = torch.linalg.inv(torch.eye(model.data_dim) + model.weight @ model.weight.T / model.sigma**2)
+    return (x - model.bias) @ cov @ model.weight / model.sigma**2, cov
+
+
+@posterior.mistake(
+    "This is p(x), with mean b and covariance WWᵀ + σ² I. Asked for is p(z|x), of the latent z once x is known."
+)
+def the_marginal_of_x(model, x):
+    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    return model.bias.expand(len(x), -1), covariance
+
+
 @posterior.variant
 def by_the_joint_gaussian(model, x):
     marginal = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
@@ -1210,6 +1397,32 @@ small_gaps_cut_off: `torch.logdet(cov) - logvar.sum(dim=1))` → `torch.logdet(c
     You cut small gaps off. A q near the posterior has a gap near 0.
 half_forgotten: `0.5 * (distance` → `(distance`
     This is twice the gap: the ½ in front is missing.
+half_on_the_distance_alone: `0.5 * (distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `0.5 * distance + spread - model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1)`
+    Only the distance is halved. The ½ stands before all five terms: brackets round them.
+distance_of_all_rows: `(shift @ precision * shift).sum(dim=1)` → `(shift @ precision * shift).sum()`
+    The distance is summed over the rows, too. Each image has its own: sum over D, dim=1.
+rows_times_rows: `(shift @ precision * shift).sum(dim=1)` → `shift @ precision @ shift`
+    shift @ precision @ shift is for one vector; here each row is one. Multiply entry by entry and sum over D:
+    (shift @ precision * shift).sum(dim=1).
+two_pi_left_over: `- model.latent_dim + torch` → `- model.latent_dim + model.latent_dim * math.log(2 * math.pi) + torch`
+    A ½·log(2π) is left over in each dimension. −H(q) has one, and the average of −log N has one with the other sign.
+two_pi_lost: `- model.latent_dim + torch` → `- model.latent_dim - model.latent_dim * math.log(2 * math.pi) + torch`
+    A ½·log(2π) is lost in each dimension. −H(q) has one, and the average of −log N has one with the other sign.
+entropy_added: `- model.latent_dim + torch.logdet(cov) - logvar.sum(dim=1))` → `+ model.latent_dim + torch.logdet(cov) + logvar.sum(dim=1)) + model.latent_dim * math.log(2 * math.pi)`
+    The entropy of q is added. The KL is −H(q) minus the average of log N: subtract H(q).
+std_as_covariance: `logvar.exp() @ precision.diagonal()` → `(logvar := 0.5 * logvar).exp() @ precision.diagonal()`
+    q's standard deviations stand where its variances belong. A covariance matrix has exp(logvar) on its diagonal, and its
+    log-determinant is the sum of logvar.
+logvar_as_variance: `logvar.exp() @` → `logvar @`
+    In the spread logvar itself stands where the variance belongs: exponentiate it first.
+spread_of_all_pairs: `logvar.exp() @ precision.diagonal()` → `logvar.exp().sum(dim=1) * precision.trace()`
+    You multiply the sum of the variances by the trace. Each variance belongs to its own entry of the diagonal: Σ v_d·(S⁻¹)_dd.
+spread_with_the_whole_precision: `logvar.exp() @ precision.diagonal()` → `(logvar.exp() @ precision).sum(dim=1)`
+    In the spread you use the whole precision. Only the products ε_d·ε_d survive the average, so only its diagonal counts.
+logvar_averaged: `- logvar.sum(dim=1)` → `- logvar.mean(dim=1)`
+    You average logvar over the latent dimensions. The entropies of independent dimensions add up: sum over D.
+rows_for_latents: `- model.latent_dim` → `- len(mu)`
+    You subtract N, the number of images: len(mu) counts rows. −H(q) has −½ in each of the D dimensions: mu.shape[1].
 wrong_sign: `return 0.5` → `return -0.5`
     The sign is reversed. A KL divergence is never negative.
 log_determinant_missing: ` + torch.logdet(cov)` → ``
@@ -1334,6 +1547,19 @@ fit_posterior = Exercise("fit_posterior")
 fit_posterior.edits("""
 downhill: `(-bound.sum())` → `bound.sum()`
     The ELBO falls: you go downhill. An optimiser minimises; hand it minus the ELBO.
+nothing_moves: `optimiser.step()` → `pass`
+    Nothing moves: mu and logvar are all zeros in the end, too. Is optimiser.step() called after backward(), and zero_grad() before
+    backward()?
+backward_from_every_row: `(-bound.sum()).backward()` → `(-bound).backward()`
+    backward() starts from one number, and you have an ELBO for each image. Take the sum: the rows don't touch each other.
+no_gradient_wanted: `mu = torch.zeros(len(x), model.latent_dim, requires_grad=True)\n    logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `mu = torch.zeros(len(x), model.latent_dim)\n    logvar = torch.zeros(len(x), model.latent_dim)`
+    mu and logvar don't ask for a gradient: make them with requires_grad=True.
+a_number_for_each_pixel: `mu = torch.zeros(len(x), model.latent_dim, requires_grad=True)\n    logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `mu = torch.zeros_like(x, requires_grad=True)\n    logvar = torch.zeros_like(x, requires_grad=True)`
+    mu and logvar have the shape of x, (N, P). q is a distribution of z: (N, D), with D = model.latent_dim.
+history_summed_for_each: `history.append(bound.detach())` → `history.append(bound.detach().sum().expand(len(x)))`
+    Each row of elbo_history holds the sum over the images, N times. Keep the bounds as they are, one for each image.
+history_averaged_for_each: `history.append(bound.detach())` → `history.append(bound.detach().mean().expand(len(x)))`
+    Each row of elbo_history holds the mean over the images, N times. Keep the bounds as they are, one for each image.
 logvar_not_fitted: `[mu, logvar], lr` → `[mu], lr`
     logvar stays where it started: only mu is fitted. Both are q's parameters, so both go to the optimiser.
 mu_not_fitted: `[mu, logvar], lr` → `[logvar], lr`
@@ -1376,6 +1602,53 @@ def gradients_pile_up(model, x, steps, lr):
         history.append(bound.detach())
         (-bound.sum()).backward()
         optimiser.step()
+    return mu.detach(), logvar.detach(), torch.stack(history)
+
+
+@fit_posterior.mistake(
+    "backward() *adds* to .grad, so the gradients of all earlier steps pile up. Set .grad to zero, or to None, after each update."
+)
+def gradients_pile_up_by_hand(model, x, steps, lr):
+    mu, logvar = (torch.zeros(len(x), model.latent_dim, requires_grad=True) for _ in range(2))
+    history = []
+    for _ in range(steps):
+        bound = reference("elbo")(model, x, mu, logvar)
+        history.append(bound.detach())
+        bound.sum().backward()
+        with torch.no_grad():
+            mu += lr * mu.grad
+            logvar += lr * logvar.grad
+    return mu.detach(), logvar.detach(), torch.stack(history)
+
+
+_LEAF_LOST = (
+    "`mu = mu + lr * mu.grad` makes a new tensor, and in the second step no gradient arrives in it. Change mu itself, by `+=`, under "
+    "torch.no_grad(), or let an optimiser do it."
+)
+
+
+@fit_posterior.mistake(_LEAF_LOST)
+def leaf_lost(model, x, steps, lr):
+    mu, logvar = (torch.zeros(len(x), model.latent_dim, requires_grad=True) for _ in range(2))
+    history = []
+    for _ in range(steps):
+        bound = reference("elbo")(model, x, mu, logvar)
+        history.append(bound.detach())
+        bound.sum().backward()
+        mu, logvar = mu + lr * mu.grad, logvar + lr * logvar.grad
+    return mu.detach(), logvar.detach(), torch.stack(history)
+
+
+@fit_posterior.mistake(_LEAF_LOST)
+def leaf_lost_without_a_graph(model, x, steps, lr):
+    mu, logvar = (torch.zeros(len(x), model.latent_dim, requires_grad=True) for _ in range(2))
+    history = []
+    for _ in range(steps):
+        bound = reference("elbo")(model, x, mu, logvar)
+        history.append(bound.detach())
+        bound.sum().backward()
+        with torch.no_grad():
+            mu, logvar = mu + lr * mu.grad, logvar + lr * logvar.grad
     return mu.detach(), logvar.detach(), torch.stack(history)
 
 
@@ -1450,6 +1723,10 @@ started_anywhere: `torch.zeros(len(x), model.latent_dim, requires_grad=True)\n  
     You start mu somewhere by chance. Start every q at the prior: mu and logvar all zeros.
 started_narrow: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `logvar = torch.full((len(x), model.latent_dim), -1.0, requires_grad=True)`
     You start logvar elsewhere than at the prior, whose variance is 1: logvar all zeros.
+started_wide: `logvar = torch.zeros(len(x), model.latent_dim, requires_grad=True)` → `logvar = torch.ones(len(x), model.latent_dim, requires_grad=True)`
+    You start logvar at 1. The variance of the prior is 1, and its logarithm is 0: logvar all zeros.
+started_nearby: `torch.zeros(len(x), model.latent_dim, requires_grad=True)\n    logvar` → `(0.01 * torch.randn(len(x), model.latent_dim)).requires_grad_()\n    logvar`
+    You start mu somewhere by chance, if only nearby. Start every q at the prior itself: mu and logvar all zeros.
 rate_of_ones_own: `lr=lr` → `lr=0.1`
     The argument lr has no effect: you climb at a rate of your own.
 """)
@@ -1490,6 +1767,34 @@ def closed_form(model, x, steps, lr):
     start = reference("elbo")(model, x, torch.zeros_like(mean), torch.zeros_like(mean))
     end = reference("elbo")(model, x, mean, logvar)
     return mean, logvar, start + (end - start) * torch.linspace(0, 1, steps)[:, None]
+
+
+@fit_posterior.mistake(
+    "You return the posterior in closed form, and its ELBO as the whole history. Forget that you know it: climb the ELBO, from the prior."
+)
+def closed_form_all_along(model, x, steps, lr):
+    mean, cov = reference("posterior")(model, x)
+    logvar = -torch.linalg.inv(cov).diagonal().log().expand_as(mean)
+    return mean, logvar, reference("elbo")(model, x, mean, logvar).expand(steps, len(x))
+
+
+@fit_posterior.mistake("mu and logvar are one and the same tensor, so that they can't differ. Make two.")
+def one_tensor_for_both(model, x, steps, lr):
+    both = torch.zeros(len(x), model.latent_dim, requires_grad=True)
+    optimiser = torch.optim.Adam([both], lr=lr)
+    history = []
+    for _ in range(steps):
+        bound = reference("elbo")(model, x, both, both)
+        history.append(bound.detach())
+        optimiser.zero_grad()
+        (-bound.sum()).backward()
+        optimiser.step()
+    return both.detach(), both.detach(), torch.stack(history)
+
+
+@fit_posterior.mistake("The ELBO falls: you go downhill. To climb, add lr times its gradient.")
+def downhill_by_hand(model, x, steps, lr):
+    return plain_ascent_by_hand(model, x, steps, -lr)
 
 
 @fit_posterior.mistake(

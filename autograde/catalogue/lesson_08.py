@@ -26,6 +26,8 @@ training_mode: `vae.eval()` → `pass`
 mode_not_restored: `vae.train(was_training)` → `pass`
     A model that came in training mode is left in evaluation mode, and goes on training wrongly. Set the mode back that
     it had.
+layers_left_in_evaluation_mode: `vae.train(was_training)` → `vae.training = was_training`
+    Only the model's own flag is set back. Its layers stay in evaluation mode: vae.train(…) tells all of them.
 always_training_afterwards: `vae.train(was_training)` → `vae.train()`
     You leave every model in training mode. One that came in evaluation mode must stay in it: remember vae.training
     before you call eval().
@@ -40,6 +42,10 @@ pieces_stacked_in_reverse: `x.split(batch_size)` → `reversed(x.split(batch_siz
     The codes are not in the order of the images.
 a_pair_for_each_batch: `vae.encode(batch)[0] for` → `torch.cat(vae.encode(batch), dim=1) for`
     You join mu and logvar side by side, (N, 2D). The code is mu alone, the first of the encoder's two results.
+last_batch_alone: `torch.cat([vae.encode(batch)[0] for batch in x.split(batch_size)])` → `[vae.encode(batch)[0] for batch in x.split(batch_size)][-1]`
+    Only the codes of the last batch come back: each pass of the loop overwrites those before. Collect them, and put them together.
+first_batch_alone: `torch.cat([vae.encode(batch)[0] for batch in x.split(batch_size)])` → `vae.encode(x[:batch_size])[0]`
+    Only the codes of the first batch come back. Is there a `return` inside the loop?
 chunk_for_split: `x.split(batch_size)` → `x.chunk(batch_size)`
     `x.chunk(k)` cuts x into k pieces. You want pieces of at most k images, which is `x.split(k)`.
 batches_stacked: `torch.cat([vae` → `torch.stack([vae`
@@ -382,12 +388,25 @@ turned_to_the_shorter_arc: `    angle = torch.arccos(` → `    if cosine < 0:\n
     rotation. Two codes are not.)
 divided_by_one_length: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1) / z0.norm()`
     You divide the scalar product by one of the two lengths. The cosine needs both.
+divided_by_the_second_length: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1) / z1.norm()`
+    You divide the scalar product by one of the two lengths. The cosine needs both.
+divided_by_the_first_length_twice: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1) / z0.norm() ** 2`
+    You divide the scalar product by the length of z0 twice. The cosine needs both lengths, each once.
+multiplied_by_the_second_length: `torch.dot(z0 / z0.norm(), z1 / z1.norm())` → `torch.dot(z0, z1) / z0.norm() * z1.norm()`
+    You multiply by the second length: Python reads a / b * c as (a / b) * c. The cosine is divided by both lengths.
 one_length_for_all: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1)` → `z0.norm() * (torch.sin((1 - t) * angle) * z0 / z0.norm() + torch.sin(t * angle) * z1 / z1.norm())`
     All points of your path have the length of z0, so it does not end at z1. The weights multiply z0 and z1 as they are.
 second_weight_alone_divided: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1 / torch.sin(angle)`
     Only the second weight is divided by sin Ω. Both are: brackets round the sum.
 angle_outside_the_sines: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1)` → `(torch.sin(1 - t) * angle * z0 + torch.sin(t) * angle * z1)`
     The angle stands outside the sines. The formula has sin((1 − t) Ω) and sin(t Ω).
+one_minus_inside_the_sine: `torch.sin((1 - t) * angle)` → `torch.sin(1 - t * angle)`
+    In the first weight you have sin(1 − t Ω). It is sin((1 − t) Ω): brackets round 1 − t.
+cosines_for_sines: `(torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)` → `(torch.cos((1 - t) * angle) * z0 + torch.cos(t * angle) * z1) / torch.cos(angle)`
+    Your weights have cosines. The formula has sines, all three times.
+parallel_with_t_as_a_column: `return lerp(z0, z1, t)` → `return lerp(z0, z1, t[:, None])`
+    For parallel vectors you give lerp a t that is a column already, (T, 1), and lerp adds another dimension. It takes t as you
+    were given it, (T,).
 parallel_without_a_second_dimension: `return lerp(z0, z1, t)` → `return (1 - t) * z0 + t * z1`
     The straight line for parallel vectors has t of shape (T,) against codes of (D,). Give t its second dimension there, too, or
     call lerp.
@@ -516,6 +535,10 @@ mixtures_encoded: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(m
     You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and walk between their codes.
 mixtures_encoded_on_a_line: `    mu, _ = vae.encode(torch.stack([x0, x1]))\n    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))` → `    t = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)\n    z = vae.encode((1 - t) * x0 + t * x1)[0]`
     You mix the images, pixel by pixel, and encode the mixtures. Encode the two images, and let `path` walk between their codes.
+channel_squeezed_away: `torch.sigmoid(vae.decode(z))` → `torch.sigmoid(vae.decode(z)).squeeze(1)`
+    The channel is squeezed away. Images keep it here, though it is only one: (steps, 1, 28, 28).
+sigmoid_of_the_codes: `torch.sigmoid(vae.decode(z))` → `vae.decode(torch.sigmoid(z))`
+    The sigmoid is applied to the codes. It belongs behind the decoder: it makes images of logits.
 logits_mixed: `    z = path(mu[0], mu[1], torch.linspace(0, 1, steps))\n    return torch.sigmoid(vae.decode(z))` → `    ends = vae.decode(mu).flatten(1)\n    return torch.sigmoid(path(ends[0], ends[1], torch.linspace(0, 1, steps)).view(steps, 1, 28, 28))`
     You mix what the decoder makes of the two ends. Walk between their codes, and decode every place on the way.
 the_whole_model: `vae.encode(torch.stack([x0, x1]))` → `vae(torch.stack([x0, x1]))[1:]`
@@ -541,6 +564,14 @@ def images_mixed_on_a_line(vae, x0, x1, steps, path):
 def reconstructions_mixed(vae, x0, x1, steps, path):
     ends = torch.sigmoid(vae.decode(vae.encode(torch.stack([x0, x1]))[0])).flatten(1)
     return path(ends[0], ends[1], torch.linspace(0, 1, steps)).reshape(steps, 1, 28, 28)
+
+
+@interpolate.mistake(
+    "You mix the two decoded images on a straight line: one digit fades while the other appears. Let `path` walk between their codes, and decode every place."
+)
+def reconstructions_mixed_on_a_line(vae, x0, x1, steps, path):
+    ends = torch.sigmoid(vae.decode(vae.encode(torch.stack([x0, x1]))[0]))
+    return torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps).view(-1, 1, 1, 1))
 
 
 @interpolate.variant
@@ -581,6 +612,8 @@ dimensions_counted_from_one: `codes[:, dim] = values` → `codes[:, dim - 1] = v
     Another dimension is replaced: they are counted from 0, as everywhere in Python.
 expand_for_repeat: `z.repeat(len(values), 1)` → `z.expand(len(values), -1)`
     All rows that `expand` makes are the same memory, so that they can't be written to apart. Make copies.
+each_number_repeated: `z.repeat(len(values), 1)` → `z.repeat_interleave(len(values)).view(len(values), -1)`
+    repeat_interleave repeats each number of z, one after the other. Each row is to be a copy of the whole z: z.repeat(V, 1).
 a_row_for_a_column: `codes[:, dim] = values` → `codes[dim] = values`
     You write a row of the codes, codes[dim]. Each row is one code, so a dimension is a column.
 thresholded: `torch.sigmoid(vae.decode(codes))` → `(vae.decode(codes) > 0).float()`
@@ -595,6 +628,13 @@ def writes_into_z(vae, z, dim, values):
         z[dim] = value
         images.append(torch.sigmoid(vae.decode(z[None])))
     return torch.cat(images)
+
+
+@traverse.mistake(
+    "You stack batches of one image each, which leaves a dimension of 1: (V, 1, 1, 28, 28). Put them together along the one they have, by torch.cat."
+)
+def batches_of_one_stacked(vae, z, dim, values):
+    return reference("traverse")(vae, z, dim, values)[:, None]
 
 
 @traverse.mistake(
@@ -655,6 +695,10 @@ rows_subtracted: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(d
     You subtract the codes of the two groups row by row, and the groups differ in size. Take the mean of each group first.
 labels_as_row_numbers: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[target] - mu[source]`
     You take the label for the number of a row: these are two single codes. Average all rows that have the label.
+first_of_each: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target][0] - mu[labels == source][0]`
+    You take the first code of each group. Its mean says what the whole group has in common.
+keepdim: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == target].mean(dim=0, keepdim=True) - mu[labels == source].mean(dim=0, keepdim=True)`
+    The vector has the shape (1, D): keepdim leaves a dimension of 1 behind. One code is asked for, (D,).
 added: `mu[labels == target].mean(dim=0) - mu` → `mu[labels == target].mean(dim=0) + mu`
     You add the two means. The way from one to the other is their difference.
 source_mean_alone: `mu[labels == target].mean(dim=0) - mu[labels == source].mean(dim=0)` → `mu[labels == source].mean(dim=0)`
@@ -757,6 +801,12 @@ mean_step_alone: `steps.max() / steps.mean()` → `steps.mean()`
     This is the mean step itself. Asked for is the largest over the mean.
 last_step_missing: `images[1:] - images[:-1]` → `images[1 : max(2, len(images) - 1)] - images[: max(1, len(images) - 2)]`
     The last step is missing. T images have T − 1 steps, the last of them to images[T − 1].
+norm_of_three_dimensions: `.flatten(1).norm(dim=1)` → `.norm(dim=(1, 2, 3))`
+    `norm` takes one dimension or two. Make one of the three that an image has: flatten(1) first, then dim=1.
+norm_over_the_steps: `.norm(dim=1)` → `.norm(dim=0)`
+    You take the norm over the steps, for each pixel. The length of a step is taken over its pixels: dim=1 of what is flattened.
+signed_differences: `.norm(dim=1)` → `.sum(dim=1)`
+    You sum the differences with their signs, so that a brighter pixel makes up for a darker one. A step is the Euclidean length.
 diff_along_a_row: `(images[1:] - images[:-1])` → `images.diff()`
     `diff` subtracts along the last dimension, so these are differences of neighbouring pixels. A step is from one image to the
     next, dim=0.
@@ -840,6 +890,8 @@ share_of_all_entries: `.amax(dim=1)` → ``
     first.
 the_unsure_ones: `confidence > 0.9` → `confidence < 0.9`
     This is the share of images that are *not* taken for digits.
+max_with_its_places: `.amax(dim=1)` → `.max(dim=1)`
+    With a dimension, `max` returns a pair: the values, and where they stand. Take its `.values`, or `amax`.
 largest_over_the_images: `.amax(dim=1)` → `.amax(dim=0)`
     You take the largest over the images, for each class. The confidence of an image is the largest of its own ten, dim=1.
 class_for_confidence: `.amax(dim=1)` → `.argmax(dim=1)`

@@ -178,8 +178,21 @@ def fit_posterior(implementation, see: Recorder) -> None:
     if fit := _see_fit(implementation, see, label, model, x, 120, 0.1):
         mu, logvar, history = fit
         reached = _elbo(model, x, torch.from_numpy(mu), torch.from_numpy(logvar))
+        prior = _elbo(model, x, *torch.zeros(2, 2, 3))
+        told = None
+        if (reached == prior).all():
+            told = (
+                "mu and logvar are all zeros in the end, as at the start. Is optimiser.step() called, after backward(), and "
+                "zero_grad() before backward()?"
+            )
+        elif not (reached > prior).any():
+            told = (
+                "the ELBO of mu and logvar is no higher than that of the prior, where every q starts. Is it uphill that you go? "
+                "An optimiser minimises what it is given."
+            )
         # Cut off far below, as a key's float32 can't hold how far a search in the wrong direction gets.
-        see.note(label, "the ELBO of each row's mu and logvar", np.maximum(reached, -1e6), rtol=0, atol=0.05)
+        reached_at_least = np.maximum(reached, -1e6)
+        see.note(label, "the ELBO of each row's mu and logvar", reached_at_least, rtol=0, atol=0.05, told=told)
         off = np.abs(history[-1] - reached).max()
         see.note(
             label, "the largest distance between elbo_history's last row and the ELBO of mu and logvar", off, limit=0.05
@@ -208,7 +221,8 @@ def fit_posterior(implementation, see: Recorder) -> None:
             label, "one step moves mu and logvar", moved, told="mu or logvar has not moved, though one step is asked for."
         )
     label = "5 steps: two rows together, and the first alone"
-    together, alone = (_see_fit(implementation, see, label, model, rows, 5, 0.02, quietly=True) for rows in (x, x[:1]))
+    together = _see_fit(implementation, see, label, model, x, 5, 0.02, quietly=True)
+    alone = _see_fit(implementation, see, "5 steps: the first of them alone", model, x[:1], 5, 0.02, quietly=True)
     if together and alone:
         apart = np.stack([a[0] - b[0] for a, b in zip(together[:2], alone[:2], strict=True)])
         told = (
@@ -216,7 +230,8 @@ def fit_posterior(implementation, see: Recorder) -> None:
             "their mean, and clip or scale nothing over all rows."
         )
         see.note(label, "the difference that the other row makes to mu and logvar", apart, rtol=0, atol=1e-3, told=told)
-    label = "2 rows, 5 small steps"  # so small that every way up still climbs, also with momentum
+    model, x = draw(2, 3, 3, 0.9)
+    label = "2 rows, P = 3, D = 3, 5 small steps"  # so small that every way up still climbs, also with momentum
     if fit := _see_fit(implementation, see, label, model, x, 5, 0.002, quietly=True):
         mu, logvar, history = fit
         rises = "yes" if (history[1] > history[0] + 1e-4).all() else "no"
@@ -276,7 +291,8 @@ def _see_fit(
         see.note(label, "inputs changed in place", ", ".join(changed) or "none")
         see.note(label, "resets the global random seed", "yes" if torch.initial_seed() != seed else "no")
         told = (
-            "elbo_history's first row is not the ELBO of the prior (mu and logvar all zeros): write it down before you move."
+            "elbo_history's first row is not the ELBO of the prior. Two things make it so: every q starts there, with mu and "
+            "logvar all zeros, and the ELBO of each image is written down before anything moves."
         )
         see.note(label, "elbo_history's first row", fit[2][0], rtol=1e-3, atol=1e-3, told=told)
         return fit

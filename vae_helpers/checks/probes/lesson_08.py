@@ -89,6 +89,13 @@ def encode_dataset(implementation, see: Recorder) -> None:
             mode = "training mode" if vae.training else "evaluation mode"
             told = f"the model is in {mode} afterwards. Leave it in the mode that it was in."
             see.note(label, "the mode of the model afterwards", mode, told=told)
+            elsewhere = "training" if vae.layer.training else "evaluation"
+            if vae.layer.training != vae.training:
+                told = (
+                    f"the model is in {mode} afterwards, and its layers are still in {elsewhere} mode: set the mode with "
+                    "vae.train(…), which tells all of them."
+                )
+                see.note(label, "the mode of its layers afterwards", f"{elsewhere} mode", told=told)
             if not all(parameter.requires_grad for parameter in vae.parameters()):
                 told = (
                     "the model is frozen afterwards (requires_grad_(False)), and can't be trained: leave it as you found it."
@@ -238,8 +245,8 @@ def slerp(implementation, see: Recorder) -> None:
         see.call(label, implementation, *vectors, t, **names)
 
     call("a right angle, equal lengths", _two_vectors(see, 5, math.pi / 2, 1.0, 1.0), torch.linspace(0, 1, 4))
-    call("an angle of 60°, other lengths", _two_vectors(see, 5, math.pi / 3, 0.4, 3.0), see.uniform(3))
-    call("an angle of 140°", _two_vectors(see, 3, 140 / 180 * math.pi, 2.0, 5.0), see.uniform(4))
+    call("an angle of 60°, other lengths", _two_vectors(see, 5, math.pi / 3, 0.9, 0.3), see.uniform(3))
+    call("an angle of 140°", _two_vectors(see, 3, 140 / 180 * math.pi, 0.5, 0.8), see.uniform(4))
     for degrees in (40, 15, 5):
         call(f"an angle of {degrees}°", _two_vectors(see, 5, math.radians(degrees), 2.0, 3.0), see.uniform(3))
     call("4 dimensions, 4 steps", _two_vectors(see, 4, 1.2, 3.0, 2.0), see.uniform(4))
