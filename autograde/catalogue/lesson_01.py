@@ -120,7 +120,7 @@ def with_torch_normal(model, n, generator=None):
 def one_draw_cut_in_two(model, n, generator=None):
     noise = torch.randn(n, model.latent_dim + model.data_dim, generator=generator, dtype=torch.float64)
     z, eps = noise.split([model.latent_dim, model.data_dim], dim=1)
-    return [z, torch.einsum("pd,nd->np", model.weight.double(), z) + model.bias + model.sigma * eps]
+    return [z.float(), (torch.einsum("pd,nd->np", model.weight.double(), z) + model.bias + model.sigma * eps).float()]
 
 
 @ancestral_sample.variant
@@ -136,7 +136,8 @@ def pixel_by_pixel(model, n, generator=None):
 def by_numpy_seeded_from_torch(model, n, generator=None):
     rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
     z, eps = rng.normal(size=(n, model.latent_dim)), rng.normal(size=(n, model.data_dim))
-    return z, z @ model.weight.numpy().T + model.bias.numpy() + model.sigma * eps
+    x = z @ model.weight.numpy().T + model.bias.numpy() + model.sigma * eps
+    return torch.from_numpy(z).float(), torch.from_numpy(x).float()
 
 
 # --- log_marginal -------------------------------------------------------------------------------------------------------------
@@ -294,7 +295,8 @@ def by_inverse_and_slogdet_in_numpy(model, x):
     w, r = model.weight.double().numpy(), (x - model.bias).double().numpy()
     covariance = w @ w.T + model.sigma**2 * np.eye(len(w))
     squares = np.einsum("np,pq,nq->n", r, np.linalg.inv(covariance), r)
-    return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + len(w) * np.log(2 * np.pi))
+    log_density = -0.5 * (squares + np.linalg.slogdet(covariance)[1] + len(w) * np.log(2 * np.pi))
+    return torch.from_numpy(log_density)
 
 
 @log_marginal.variant
@@ -482,7 +484,7 @@ def by_logaddexp_one_by_one(log_values, dim=0):
 
 @log_mean_exp.variant
 def by_numpy(log_values, dim=0):
-    return np.logaddexp.reduce(log_values.numpy(), axis=dim) - np.log(log_values.shape[dim])
+    return torch.as_tensor(np.logaddexp.reduce(log_values.numpy(), axis=dim) - np.log(log_values.shape[dim]))
 
 
 @log_mean_exp.variant
@@ -681,7 +683,7 @@ def by_numpy_with_images_first(model, x, z):
     residual = (x.numpy()[:, None] - means[None]) / model.sigma  # (N, K, P)
     log_values = -0.5 * (residual**2 + np.log(2 * np.pi * model.sigma**2)).sum(-1)
     largest = log_values.max(1)
-    return largest + np.log(np.exp(log_values - largest[:, None]).mean(1))
+    return torch.from_numpy(largest + np.log(np.exp(log_values - largest[:, None]).mean(1)))
 
 
 # --- log_marginal_importance --------------------------------------------------------------------------------------------------
@@ -967,7 +969,7 @@ def by_numpy(model, x, q_mean, q_std, eps):
     z = mean + std * eps
     decoded = z @ model.weight.double().numpy().T + model.bias.double().numpy()
     log_w = log_normal(x, decoded, model.sigma) + log_normal(z, 0.0, 1.0) - log_normal(z, mean, std)
-    return np.logaddexp.reduce(log_w, axis=0) - np.log(len(eps))
+    return torch.from_numpy(np.logaddexp.reduce(log_w, axis=0) - np.log(len(eps)))
 
 
 # --- effective_sample_size ----------------------------------------------------------------------------------------------------
@@ -1116,7 +1118,7 @@ def by_coefficient_of_variation(log_weights):
 @effective_sample_size.variant
 def by_numpy(log_weights):
     weights = np.exp(log_weights.numpy() - log_weights.numpy().max(axis=0))
-    return weights.sum(0) ** 2 / np.einsum("kn,kn->n", weights, weights)
+    return torch.from_numpy(weights.sum(0) ** 2 / np.einsum("kn,kn->n", weights, weights))
 
 
 @effective_sample_size.variant
