@@ -17,6 +17,7 @@ from vae_helpers.checks.observation import ADVICE, Fact
 from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.verdict import Verdict, compare
 
+Linear = torch.nn.Linear
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
 
 
@@ -162,6 +163,14 @@ def test_one_tensor_with_the_numbers_of_all_results():
         (lambda: torch.ones(3, requires_grad=True).numpy(), "NumPy knows no gradients"),
         (lambda: (1, 2).sigmoid(), "unpack it first"),
         (lambda: torch.nn.functional.linear((torch.ones(2),), torch.ones(2, 2)), "unpack it first"),
+        (lambda: (torch.ones(2), torch.ones(2)) / 2, "unpack it first"),
+        (lambda: torch.ones(2) - (torch.ones(2), 1), "unpack it first"),
+        (lambda: (1, 2) + torch.ones(2), "unpack it first"),
+        (lambda: 0.5 * (torch.ones(2), torch.ones(2)), "unpack it first"),
+        (lambda: torch.ones(2, 3).max(1).squeeze(1), "a pair, values and indices"),
+        (lambda: torch.log(2 * torch.pi), "math.log"),
+        (lambda: torch.log(2), "math.log"),
+        (lambda: Linear.forward(None, 1, 2), "more arguments than it takes"),
         (lambda: None + torch.ones(2), "Something is None there"),
         (lambda: torch.nn.functional.binary_cross_entropy(torch.full((2,), 3.0), torch.ones(2)), "takes probabilities"),
         (lambda: torch.ones(2).sum().backward(), "is something detached"),

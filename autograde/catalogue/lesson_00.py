@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from . import Exercise, reference
+from .recurring import in_numpy
 
 ink = Exercise("ink")
 ink.edits("""
@@ -61,8 +62,11 @@ def one_image_at_a_time(x):
     return torch.stack([image.double().sum() / image.numel() for image in x])
 
 
+ink.recurring(in_numpy)
+
+
 @ink.variant
-def in_numpy(x):
+def by_numpy_and_back(x):
     return torch.from_numpy(np.mean(x.numpy(), axis=(1, 2, 3)))
 
 
@@ -96,6 +100,9 @@ negative: `vae.decode(middle).sigmoid()` → `1 - vae.decode(middle).sigmoid()`
 channel_dropped: `vae.decode(middle).sigmoid()` → `vae.decode(middle).sigmoid().squeeze(1)`
     The dimension of the channel is gone. Images keep it in this course: (N, 1, 28, 28).
 """)
+
+
+half_way.recurring(in_numpy)
 
 
 @half_way.mistake("You mix the two images, and encode the mixture. Encode each image by itself, and mix the codes.")

@@ -27,6 +27,10 @@ same_noise_for_all_pixels: `torch.randn(n, model.data_dim, generator=generator)`
     All pixels of an image get the same noise. Every one of the P visible numbers has noise of its own: draw (n, P).
 same_noise_for_all_rows: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(model.data_dim, generator=generator)`
     All draws get the same noise in x: you draw it once, with shape (P,), and it is broadcast. Draw (n, P).
+one_noise_for_everything: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(1, generator=generator)`
+    All rows and pixels get the same noise: you draw one number, and it is broadcast. Draw (n, P).
+noise_from_z: `torch.randn(n, model.data_dim, generator=generator)` → `z[:, :1]`
+    You use z itself for the noise in x. The noise is drawn anew, independent of z: (n, P).
 same_z_for_all_rows: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.randn(model.latent_dim, generator=generator).expand(n, -1)`
     All rows have the same z. Each draw tells the story from its beginning, with a z of its own: draw (n, D).
 uniform_z: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.rand(n, model.latent_dim, generator=generator)`
@@ -232,7 +236,8 @@ def logarithm_of_the_density(model, x):
 
 log_marginal.recurring(without_log)
 log_marginal.recurring(sign_reversed, hint="The sign is reversed: this is −log p(x), the negative log-likelihood.")
-log_marginal.recurring(averaged_over_rows, in_bits)
+log_marginal.recurring(averaged_over_rows, hint="You also average over the images. Each image keeps its own log p(x): (N,).")
+log_marginal.recurring(in_bits)
 
 
 @log_marginal.mistake(
@@ -448,6 +453,15 @@ def mean_subtracted(log_values, dim=0):
     middle = log_values.mean(dim=dim, keepdim=True)
     middle = middle.where(middle.isfinite(), 0.0)
     return (log_values - middle).exp().mean(dim=dim).log() + middle.squeeze(dim)
+
+
+@log_mean_exp.mistake(
+    "You subtract the smallest value. The largest then still overflows where they lie far apart: subtract the largest."
+)
+def smallest_subtracted(log_values, dim=0):
+    smallest = log_values.amin(dim=dim, keepdim=True)
+    smallest = smallest.where(smallest.isfinite(), 0.0)
+    return (log_values - smallest).exp().mean(dim=dim).log() + smallest.squeeze(dim)
 
 
 @log_mean_exp.mistake(
@@ -882,6 +896,35 @@ def exact_instead_of_estimate(model, x, q_mean, q_std, eps):
 
 
 @log_marginal_importance.mistake(
+    "You compute p(z) and q(z) as densities before you take a logarithm. Far from 0 the one rounds to 0, and for a narrow q of "
+    "many dimensions the other is ∞: add and subtract log densities."
+)
+def ratio_of_densities(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    prior, q = Normal(0.0, 1.0).log_prob(z).sum(2).exp(), Normal(q_mean, q_std).log_prob(z).sum(2).exp()
+    return _log_mean(_log_likelihood(model, x, z) + (prior / q).log())
+
+
+@log_marginal_importance.mistake(
+    "You compute q(z) as a density and take its logarithm after that. For a narrow q of many dimensions it is ∞ in floats: "
+    "sum the log densities."
+)
+def logarithm_of_q(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_q = Normal(q_mean, q_std).log_prob(z).exp().prod(2).log()
+    return _log_mean(_log_likelihood(model, x, z) + Normal(0.0, 1.0).log_prob(z).sum(2) - log_q)
+
+
+@log_marginal_importance.mistake(
+    "You compute p(z) as a density and take its logarithm after that. Far from 0 it rounds to 0: sum the log densities."
+)
+def logarithm_of_the_prior(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_prior = Normal(0.0, 1.0).log_prob(z).exp().prod(2).log()
+    return _log_mean(_log_likelihood(model, x, z) + log_prior - Normal(q_mean, q_std).log_prob(z).sum(2))
+
+
+@log_marginal_importance.mistake(
     "You average p(x|z) alone, as if z came from the prior. It comes from q: the weight is p(x|z)·p(z)/q(z)."
 )
 def likelihood_alone(model, x, q_mean, q_std, eps):
@@ -1050,7 +1093,9 @@ def sum_not_squared(log_weights):
     return weights.sum(0) / weights.pow(2).sum(0)
 
 
-effective_sample_size.recurring(averaged_over_rows)
+effective_sample_size.recurring(
+    averaged_over_rows, hint="You also average over the images. Each image has an effective sample size of its own: (N,)."
+)
 
 
 @effective_sample_size.mistake(

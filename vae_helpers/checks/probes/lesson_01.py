@@ -77,7 +77,16 @@ def _draws(label: str, draw: Callable, model: LinearGaussian, see: Recorder) -> 
         std = rest.std(0)
         near = SIGMAS * std / ROWS**0.5 + 1e-4
         noisy = bool((std > 1e-3).any())
-        see.note(label, "the noise in x", "there" if noisy else "missing: all rows of x lie on one straight line in z")
+        noise = x - z @ _table(model.weight).T - _table(model.bias)
+        shared = not noisy and bool((noise.std(0) < 1e-3).all() and (np.ptp(noise) < 1e-3) and (abs(noise) > 1e-3).all())
+        missing = (
+            "one number for all rows and pixels"
+            if shared
+            else "none of its own: x is the same linear function of z in all rows"
+        )
+        see.note(label, "the noise in x", "there" if noisy else missing)
+        if shared:
+            return
         see.note(label, "the slope of x against z (least squares)", line[:3].T, rtol=0, atol=near[:, None] * np.ones(3))
         see.note(label, "x where z is 0 (least squares)", line[3], rtol=0, atol=near)
         if noisy:
@@ -221,6 +230,9 @@ def log_mean_exp(implementation: Callable, see: Recorder) -> None:
     empty = values(4, 3)
     empty[:, 1] = -math.inf
     see.call("a column of nothing but −∞", implementation, empty, **near)
+    low = values(6, 3)
+    low[2] -= 150
+    see.call("one value far below the others", implementation, low, **near)
 
 
 SAMPLED = [  # label, K, N, P, D
@@ -279,6 +291,13 @@ def log_marginal_importance(implementation: Callable, see: Recorder) -> None:
     parts = _parts(see, 4, 2)
     q = see.normal(3, 2, std=0.7), see.uniform(3, 2, low=0.3, high=0.8)
     see.call("3 images far apart", function, *parts, _far_apart(see, parts), *q, see.normal(5, 3, 2), **large)
+    parts = _parts(see, 4, 32, scale=0.3)
+    narrow = see.normal(3, 32), see.uniform(3, 32, low=3e-3, high=1e-2)
+    see.call("a very narrow q, D = 32", function, *parts, _near(see, parts, 3), *narrow, see.normal(5, 3, 32), **large)
+    parts = _parts(see, 4, 2)
+    far = see.normal(3, 2, mean=16.0, std=0.5), see.uniform(3, 2, low=0.3, high=0.8)
+    x = far[0] @ parts[0].T + parts[1]
+    see.call("q far from the prior", function, *parts, x, *far, see.normal(5, 3, 2), **large)
 
 
 @probe("effective_sample_size")
