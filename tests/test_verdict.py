@@ -103,6 +103,11 @@ def test_swapped_dimensions():
     assert "two dimensions swapped" in message
 
 
+def test_rows_that_are_missing_may_be_so_for_several_reasons():
+    message = verdict_on(np.array([[7.0, 1.0, 5.0]]), np.outer(RIGHT, [1, 2, 4])).message
+    assert "Some are missing: is one picked, are some averaged, or does a loop" in message
+
+
 def test_a_gradient_of_zero_says_that_nothing_flows_back():
     what = "gradient with respect to mu"
     difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)]).message

@@ -360,6 +360,14 @@ def negative_costs_cut_off(nats, n_dims=784):
     return bits.clamp(min=0) if isinstance(bits, torch.Tensor) else max(bits, 0.0)
 
 
+@bits_per_dim.mistake(
+    "The numbers are right, and no gradient flows back. `torch.tensor(nats)` makes a copy without its history, as `.detach()`, `.item()` and "
+    "`.numpy()` do: divide nats itself."
+)
+def tensors_detached(nats, n_dims=784):
+    return reference("bits_per_dim")(nats.detach() if isinstance(nats, torch.Tensor) else nats, n_dims)
+
+
 @bits_per_dim.mistake("You round to three digits. Leave the number as it is, and round where you print it.")
 def rounded(nats, n_dims=784):
     bits = reference("bits_per_dim")(nats, n_dims)

@@ -1231,6 +1231,8 @@ summed_over_images: `.sum(dim=0)` → `.sum(dim=1)`
     You sum the squares over the images, dim 1. Each image has its own K weights: sum over dim 0, so that (N,) is left.
 summed_over_everything: `.sum(dim=0)` → `.sum()`
     You sum over samples and images. Each image has its own effective sample size: (N,).
+root: `1 / share.pow(2).sum(dim=0)` → `1 / share.norm(dim=0)`
+    This is the square root of the effective sample size: the norm is the root of the sum of squares, and its square is asked for.
 keepdim: `.sum(dim=0)` → `.sum(dim=0, keepdim=True)`
     The numbers are right, and `keepdim` leaves a dimension of size 1 in front. Leave it out: (N,).
 rounded: `1 / share.pow(2).sum(dim=0)` → `(1 / share.pow(2).sum(dim=0)).round()`
