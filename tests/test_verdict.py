@@ -172,7 +172,7 @@ def test_one_tensor_with_the_numbers_of_all_results():
         (lambda: torch.ones(2) - (torch.ones(2), 1), "unpack it first"),
         (lambda: (1, 2) + torch.ones(2), "unpack it first"),
         (lambda: 0.5 * (torch.ones(2), torch.ones(2)), "unpack it first"),
-        (lambda: torch.ones(2, 3).max(1).squeeze(1), "a pair, values and indices"),
+        (lambda: torch.ones(2, 3).max(1).squeeze(1), "take its `.values`"),
         (lambda: torch.log(2 * torch.pi), "math.log"),
         (lambda: torch.log(2), "math.log"),
         (lambda: Linear.forward(None, 1, 2), "more arguments than it takes"),

@@ -6,9 +6,6 @@ MEANINGS = {
     r"Boolean value of Tensor with more than one value": (
         "A tensor of several numbers is neither true nor false: ask `is None`, or take torch.where."
     ),
-    r"return_types\.(max|min|median|sort|topk)": (
-        "Over a dimension this gives a pair, values and indices: take `.values` (or amax, amin, which give the values alone)."
-    ),
     r"'(tuple|list)' object has no attribute|must be Tensor, not (tuple|list)|'tuple' and '|and 'tuple'|concatenate tuple|multiply sequence by non-int": (
         "Several results come as a tuple: unpack it first."
     ),
@@ -49,6 +46,11 @@ MEANINGS = {
     r"^ValueError: cannot reshape array|is invalid for input of size": (
         "That shape has another number of places than there are numbers: is a size written down that the input decides?"
     ),
+    r"torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)": (
+        "That function returns a pair, the values and where they stand: take its `.values`."
+    ),
+    r"before Module\.__init__\(\) call": "Call super().__init__() in the first line of your __init__.",
+    r"grad can be implicitly created only for scalar outputs": "backward() starts from one number: take the sum of the many first.",
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }
 
