@@ -309,6 +309,7 @@ def under_inference_mode(x):
         (lambda x: (x, (x > 0).byte()), lambda x: (x, (x > 0).long()), "result 2 of 2 is uint8"),
         (lambda x: x + torch.zeros(3, requires_grad=True), lambda x: x, "still has a graph attached"),
         (lambda x: x.clone().requires_grad_(), lambda x: x, "still has a graph attached"),
+        (lambda x: x.numpy(), lambda x: x, "a NumPy array, and what follows computes with tensors"),
     ],
 )
 def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
@@ -317,6 +318,17 @@ def test_what_would_stop_the_next_cell_is_no_right_answer(wrong, right, words):
     expected.call("a call", right, X)
     assert words in compare("e", see.facts, expected.facts).message
     assert not any(fact.told for fact in expected.facts)
+
+
+def test_float64_is_refused_only_where_a_network_takes_the_result():
+    expected = Recorder(0)
+    expected.call("a call", lambda x: x * 2, X)
+    for float32 in (False, True):
+        see = Recorder(0)
+        see.call("a call", lambda x: x.double() * 2, X, float32=float32)
+        verdict = compare("e", see.facts, expected.facts)
+        assert verdict.passed != float32
+        assert ("is float64, and what follows" in verdict.message) == float32
 
 
 @pytest.mark.parametrize("noise", ["eps1", "gumbel"])

@@ -17,6 +17,7 @@ from vae_helpers.checks.observation import ADVICE, Fact
 from vae_helpers.checks.recorder import Recorder
 from vae_helpers.checks.verdict import Verdict, compare
 
+Linear = torch.nn.Linear
 RIGHT = np.array([1.25, -2.5, 3.75, 4.5, -0.875])
 
 
@@ -102,6 +103,11 @@ def test_swapped_dimensions():
     assert "two dimensions swapped" in message
 
 
+def test_rows_that_are_missing_may_be_so_for_several_reasons():
+    message = verdict_on(np.array([[7.0, 1.0, 5.0]]), np.outer(RIGHT, [1, 2, 4])).message
+    assert "Some are missing: is one picked, are some averaged, or does a loop" in message
+
+
 def test_a_gradient_of_zero_says_that_nothing_flows_back():
     what = "gradient with respect to mu"
     difference = first_difference([fact(np.zeros(3), what)], [fact(np.ones(3), what)]).message
@@ -162,6 +168,14 @@ def test_one_tensor_with_the_numbers_of_all_results():
         (lambda: torch.ones(3, requires_grad=True).numpy(), "NumPy knows no gradients"),
         (lambda: (1, 2).sigmoid(), "unpack it first"),
         (lambda: torch.nn.functional.linear((torch.ones(2),), torch.ones(2, 2)), "unpack it first"),
+        (lambda: (torch.ones(2), torch.ones(2)) / 2, "unpack it first"),
+        (lambda: torch.ones(2) - (torch.ones(2), 1), "unpack it first"),
+        (lambda: (1, 2) + torch.ones(2), "unpack it first"),
+        (lambda: 0.5 * (torch.ones(2), torch.ones(2)), "unpack it first"),
+        (lambda: torch.ones(2, 3).max(1).squeeze(1), "take its `.values`"),
+        (lambda: torch.log(2 * torch.pi), "math.log"),
+        (lambda: torch.log(2), "math.log"),
+        (lambda: Linear.forward(None, 1, 2), "more arguments than it takes"),
         (lambda: None + torch.ones(2), "Something is None there"),
         (lambda: torch.nn.functional.binary_cross_entropy(torch.full((2,), 3.0), torch.ones(2)), "takes probabilities"),
         (lambda: torch.ones(2).sum().backward(), "is something detached"),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from . import Exercise, reference
+from .recurring import in_numpy
 
 ink = Exercise("ink")
 ink.edits("""
@@ -32,6 +33,32 @@ mean_of_the_squares: `return x` → `return x.square()`
     You square the pixels. The share of ink is their plain mean.
 percent: `.mean(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3)) * 100`
     You count in percent. The share is a number from 0 to 1.
+divided_by_the_images: `x.mean(dim=(1, 2, 3))` → `x.sum(dim=(1, 2, 3)) / len(x)`
+    You divide by the number of images. Each sum has the 784 pixels of one image: divide by 784, or take the mean.
+divided_by_one_side: `x.mean(dim=(1, 2, 3))` → `x.sum(dim=(1, 2, 3)) / 28`
+    You divide by 28. An image has 28 rows of 28 pixels: 784.
+divided_by_255: `x.mean(dim=(1, 2, 3))` → `x.mean(dim=(1, 2, 3)) / 255`
+    You divide by 255. These values are between 0 and 1 already.
+standard_deviation: `x.mean(` → `x.std(`
+    This is how much the pixels vary, their standard deviation. The share of ink is their mean.
+darkest_pixel: `x.mean(` → `x.amax(`
+    This is the darkest pixel of each image. The share of ink is the mean of all of them.
+one_map_of_all_images: `x.mean(dim=(1, 2, 3))` → `x.flatten(1).mean(0)`
+    You average each pixel over the images. Dimension 0 counts the images, and stays: after flatten(1), average over dimension 1.
+images_averaged_too: `dim=(1, 2, 3)` → `dim=(0, 2, 3)`
+    You average over the images, dimension 0, and keep the channel, dimension 1. Keep dimension 0 and average over the others.
+images_and_channel: `dim=(1, 2, 3)` → `dim=(0, 1)`
+    You average over the images and the channel, and keep the pixels. Average over dimensions 1, 2 and 3.
+first_image_alone: `x.mean(dim=(1, 2, 3))` → `x[0].mean()`
+    This is the ink of the first image alone. All N of them are asked for, (N,).
+average_of_the_ink: `x.mean(dim=(1, 2, 3))` → `x.sum(dim=(1, 2, 3)) / (x > 0).sum(dim=(1, 2, 3))`
+    You divide by the number of pixels that have ink. The share is that of the whole page: divide by all 784.
+share_of_all_ink: `x.mean(dim=(1, 2, 3))` → `x.sum(dim=(1, 2, 3)) / x.sum()`
+    You divide by the ink of all images together. Each image is compared with its own page, of 784 pixels.
+pixels_mixed_up: `x.mean(dim=(1, 2, 3))` → `x.reshape(784, -1).mean(0)`
+    Reshaping to (784, N) doesn't put the images into columns: it mixes their pixels. Flatten each one: x.flatten(1) is (N, 784).
+rounded: `.mean(dim=(1, 2, 3))` → `.mean(dim=(1, 2, 3)).round()`
+    You round to 0 or 1. Leave the share as it is.
 median: `x.mean(dim=(1, 2, 3))` → `x.flatten(1).median(1).values`
     You take the median, the middle one of the pixels. The share of ink is their mean.
 """)
@@ -61,9 +88,12 @@ def one_image_at_a_time(x):
     return torch.stack([image.double().sum() / image.numel() for image in x])
 
 
+ink.recurring(in_numpy)
+
+
 @ink.variant
-def in_numpy(x):
-    return np.mean(x.numpy(), axis=(1, 2, 3))
+def by_numpy_and_back(x):
+    return torch.from_numpy(np.mean(x.numpy(), axis=(1, 2, 3)))
 
 
 half_way = Exercise("half_way")
@@ -87,6 +117,20 @@ averaged_over_pairs: `vae.decode(middle)` → `vae.decode(middle.mean(0, keepdim
     You average over all pairs. Each pair has a middle of its own.
 second_alone: `(vae.encode(first)[0] + vae.encode(second)[0]) / 2` → `vae.encode(second)[0]`
     `first` plays no part: this is the reconstruction of the second image. Take the middle of both codes.
+first_halved: `(vae.encode(first)[0] + vae.encode(second)[0]) / 2` → `vae.encode(first)[0] / 2`
+    `second` plays no part: you halve the code of the first image. The middle is half of the sum of both codes.
+rounded_down: ` / 2` → ` // 2`
+    `//` rounds down to whole numbers. Divide with `/`.
+first_pair_alone: `vae.decode(middle)` → `vae.decode(middle[:1])`
+    You decode the first pair alone. `vae.encode(x)[0]` has the codes of all images, (N, 2): take no [0] of that.
+sigmoid_of_the_code: `vae.decode(middle).sigmoid()` → `vae.decode(middle.sigmoid())`
+    You apply the sigmoid to the code. It belongs to what the decoder returns, the logits.
+softmax: `.sigmoid()` → `.softmax(-1)`
+    softmax makes each row of pixels add up to 1. Each pixel has a probability of its own, between white and black: the sigmoid.
+tanh: `.sigmoid()` → `.tanh()`
+    tanh gives numbers from −1 to 1. The sigmoid gives probabilities, from 0 to 1.
+stretched: `vae.decode(middle).sigmoid()` → `((vae.decode(middle) - vae.decode(middle).min()) / (vae.decode(middle).max() - vae.decode(middle).min()))`
+    You stretch the logits to the range from 0 to 1. The sigmoid makes probabilities of them, each by itself.
 sigmoid_twice: `vae.decode(middle).sigmoid()` → `vae.decode(middle).sigmoid().sigmoid()`
     The sigmoid is applied twice: white cannot get below ½.
 clamped: `vae.decode(middle).sigmoid()` → `vae.decode(middle).clamp(0, 1)`
@@ -98,9 +142,49 @@ channel_dropped: `vae.decode(middle).sigmoid()` → `vae.decode(middle).sigmoid(
 """)
 
 
+half_way.recurring(in_numpy)
+
+
 @half_way.mistake("You mix the two images, and encode the mixture. Encode each image by itself, and mix the codes.")
 def encodes_the_mixture(vae, first, second):
     return vae.decode(vae.encode((first + second) / 2)[0]).sigmoid()
+
+
+@half_way.mistake("You encode the sum of the two images. Encode each image by itself, and take the middle of the codes.")
+def encodes_the_sum(vae, first, second):
+    return vae.decode(vae.encode(first + second)[0]).sigmoid()
+
+
+@half_way.mistake(
+    "You take the middle of `mu` and `logvar` of the first image, the two that `vae.encode` returns. Encode both images, and "
+    "take the middle of their `mu`."
+)
+def mixes_mu_and_logvar(vae, first, second):
+    mu, logvar = vae.encode(first)
+    return vae.decode((mu + logvar) / 2).sigmoid()
+
+
+@half_way.mistake("You add noise to the codes. The middle of the two codes `mu` themselves is asked for.")
+def draws_codes(vae, first, second):
+    codes = [mu + (0.5 * logvar).exp() * torch.randn_like(mu) for mu, logvar in (vae.encode(first), vae.encode(second))]
+    return vae.decode((codes[0] + codes[1]) / 2).sigmoid()
+
+
+@half_way.mistake(
+    "You average over the images of each batch, and get one code for `first` and one for `second`. Average the two codes of each pair."
+)
+def averages_each_batch(vae, first, second):
+    return vae.decode(torch.stack([vae.encode(first)[0], vae.encode(second)[0]]).mean(1)).sigmoid()
+
+
+@half_way.mistake("You average all codes into one. Each pair has a middle of its own: N images come back.")
+def one_middle_for_all(vae, first, second):
+    return vae.decode(vae.encode(torch.cat([first, second]))[0].mean(0, keepdim=True)).sigmoid()
+
+
+@half_way.mistake("You average all codes into a single number. Each pair has a middle of its own, a code of two numbers.")
+def one_number(vae, first, second):
+    return vae.decode(torch.stack([vae.encode(first)[0], vae.encode(second)[0]]).mean()).sigmoid()
 
 
 @half_way.mistake("You mix the two images, and the model plays no part. Mix their codes, and decode the mixture.")
@@ -204,6 +288,18 @@ floor_division: `nats / ` → `nats // `
     `//` throws away what stands after the decimal point. Divide with `/`.
 rounded_ln_2: `math.log(2)` → `0.693`
     0.693 is ln 2 rounded to three digits, and your result is 0.02 % off. Use math.log(2), which has them all.
+ln_2_to_one_digit: `math.log(2)` → `0.7`
+    0.7 is ln 2 rounded to one digit, and your result is 1 % off. Use math.log(2).
+log_of_n_dims: `nats / (n_dims * math.log(2))` → `nats / math.log(n_dims)`
+    You divide by the logarithm of `n_dims`. Divide by `n_dims` itself, and by ln 2.
+log_2_of_n_dims: `nats / (n_dims * math.log(2))` → `nats / math.log2(n_dims)`
+    You divide by the logarithm of `n_dims`. Divide by `n_dims` itself, and by ln 2.
+multiplied_by_n_dims: `nats / (n_dims * math.log(2))` → `nats / math.log(2) * n_dims`
+    You multiply by `n_dims` where you should divide. (Look at your brackets: `a / b * c` is `(a / b) * c`.)
+rounded_bits_of_a_nat: `nats / (n_dims * math.log(2))` → `nats * 1.44 / n_dims`
+    1.44 is 1/ln 2 rounded to three digits, and your result is 0.2 % off. Divide by math.log(2), which has them all.
+absolute: `nats / (` → `abs(nats) / (`
+    You take away the sign. Costs may be negative, where p is a density above 1: leave them so.
 logarithm_of_nats: `nats / (n_dims * math.log(2))` → `torch.log2(torch.as_tensor(nats)) / n_dims`
     You take the logarithm of the nats. They are a logarithm already: another unit is a division, by ln 2.
 """)
@@ -233,6 +329,49 @@ def through_exp(nats, n_dims=784):
 )
 def detached(nats, n_dims=784):
     return reference("bits_per_dim")(torch.as_tensor(nats).detach(), n_dims)
+
+
+@bits_per_dim.mistake(
+    "You go through exp, which overflows: e to the power 5000 is too large for the computer. "
+    "Nats and bits differ by a factor only, so a division is all you need."
+)
+def through_exp_in_python(nats, n_dims=784):
+    bits = torch.log2(torch.exp(nats)) if isinstance(nats, torch.Tensor) else math.log2(math.exp(nats))
+    return bits / n_dims
+
+
+@bits_per_dim.mistake(
+    "You take the logarithm of the nats. They are a logarithm already: another unit is a division, by ln 2."
+)
+def logarithm_of_nats_in_python(nats, n_dims=784):
+    return math.log2(nats) / n_dims
+
+
+@bits_per_dim.mistake(
+    "You take −log₂ of the nats, as if they were a probability. They are a surprise already: another unit is a division, by ln 2."
+)
+def surprise_of_nats(nats, n_dims=784):
+    return -math.log2(nats) / n_dims
+
+
+@bits_per_dim.mistake("You cut off what is below 0. Costs may be negative, where p is a density above 1: leave them so.")
+def negative_costs_cut_off(nats, n_dims=784):
+    bits = reference("bits_per_dim")(nats, n_dims)
+    return bits.clamp(min=0) if isinstance(bits, torch.Tensor) else max(bits, 0.0)
+
+
+@bits_per_dim.mistake(
+    "The numbers are right, and no gradient flows back. `torch.tensor(nats)` makes a copy without its history, as `.detach()`, `.item()` and "
+    "`.numpy()` do: divide nats itself."
+)
+def tensors_detached(nats, n_dims=784):
+    return reference("bits_per_dim")(nats.detach() if isinstance(nats, torch.Tensor) else nats, n_dims)
+
+
+@bits_per_dim.mistake("You round to three digits. Leave the number as it is, and round where you print it.")
+def rounded(nats, n_dims=784):
+    bits = reference("bits_per_dim")(nats, n_dims)
+    return bits if isinstance(bits, torch.Tensor) else round(bits, 3)
 
 
 @bits_per_dim.mistake("`float(…)` takes one number only. Leave it out: dividing works for a tensor as it does for a float.")

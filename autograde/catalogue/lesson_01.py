@@ -27,6 +27,14 @@ same_noise_for_all_pixels: `torch.randn(n, model.data_dim, generator=generator)`
     All pixels of an image get the same noise. Every one of the P visible numbers has noise of its own: draw (n, P).
 same_noise_for_all_rows: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(model.data_dim, generator=generator)`
     All draws get the same noise in x: you draw it once, with shape (P,), and it is broadcast. Draw (n, P).
+weight_not_transposed: `model.weight.T` → `model.weight`
+    W is (P, D), and the draws are the rows of z, (n, D): each of them meets Wᵀ, z @ model.weight.T.
+bias_subtracted: `+ model.bias` → `- model.bias`
+    You subtract b. The decoder's mean is W z + b.
+one_noise_for_everything: `torch.randn(n, model.data_dim, generator=generator)` → `torch.randn(1, generator=generator)`
+    All rows and pixels get the same noise: you draw one number, and it is broadcast. Draw (n, P).
+noise_from_z: `torch.randn(n, model.data_dim, generator=generator)` → `z[:, :1]`
+    You use z itself for the noise in x. The noise is drawn anew, independent of z: (n, P).
 same_z_for_all_rows: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.randn(model.latent_dim, generator=generator).expand(n, -1)`
     All rows have the same z. Each draw tells the story from its beginning, with a z of its own: draw (n, D).
 uniform_z: `torch.randn(n, model.latent_dim, generator=generator)` → `torch.rand(n, model.latent_dim, generator=generator)`
@@ -120,7 +128,7 @@ def with_torch_normal(model, n, generator=None):
 def one_draw_cut_in_two(model, n, generator=None):
     noise = torch.randn(n, model.latent_dim + model.data_dim, generator=generator, dtype=torch.float64)
     z, eps = noise.split([model.latent_dim, model.data_dim], dim=1)
-    return [z, torch.einsum("pd,nd->np", model.weight.double(), z) + model.bias + model.sigma * eps]
+    return [z.float(), (torch.einsum("pd,nd->np", model.weight.double(), z) + model.bias + model.sigma * eps).float()]
 
 
 @ancestral_sample.variant
@@ -136,7 +144,8 @@ def pixel_by_pixel(model, n, generator=None):
 def by_numpy_seeded_from_torch(model, n, generator=None):
     rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
     z, eps = rng.normal(size=(n, model.latent_dim)), rng.normal(size=(n, model.data_dim))
-    return z, z @ model.weight.numpy().T + model.bias.numpy() + model.sigma * eps
+    x = z @ model.weight.numpy().T + model.bias.numpy() + model.sigma * eps
+    return torch.from_numpy(z).float(), torch.from_numpy(x).float()
 
 
 # --- log_marginal -------------------------------------------------------------------------------------------------------------
@@ -186,6 +195,14 @@ squares_not_halved: `u.pow(2).sum(dim=0) +` → `2 * u.pow(2).sum(dim=0) +`
     The ½ is missing on the quadratic term: the exponent is −½ rᵀ Σ⁻¹ r.
 two_pi_not_halved: `model.data_dim * math.log` → `2 * model.data_dim * math.log`
     The ½ is missing on P·log 2π: the density has (2π)ᴾ under a square root.
+images_not_in_columns: `(x - model.bias).T, upper` → `(x - model.bias), upper`
+    L u = r is solved for columns, and your images are rows: hand over (x − b).T, which is (P, N).
+logarithm_of_the_whole_factor: `factor.diagonal().log().sum()` → `factor.log().sum()`
+    You take the log of all of L, with the zeros above its diagonal. |L| is the product of the diagonal alone.
+determinant_of_the_diagonal: `2 * factor.diagonal().log().sum()` → `covariance.diagonal().log().sum()`
+    You take the logs of the diagonal of Σ. Only of a triangular matrix such as L is the determinant the product of the diagonal.
+bias_added: `(x - model.bias)` → `(x + model.bias)`
+    You add b to x. The distance from the mean is r = x − b.
 identity_not_scaled: `model.sigma**2 * torch` → `torch`
     The identity has the noise's variance as its factor: Σ = W Wᵀ + σ² I. You add I itself.
 residuals_not_squared: `u.pow(2).sum(dim=0)` → `u.sum(dim=0)`
@@ -231,7 +248,8 @@ def logarithm_of_the_density(model, x):
 
 log_marginal.recurring(without_log)
 log_marginal.recurring(sign_reversed, hint="The sign is reversed: this is −log p(x), the negative log-likelihood.")
-log_marginal.recurring(averaged_over_rows, in_bits)
+log_marginal.recurring(averaged_over_rows, hint="You also average over the images. Each image keeps its own log p(x): (N,).")
+log_marginal.recurring(in_bits)
 
 
 @log_marginal.mistake(
@@ -266,6 +284,21 @@ def covariance_as_scale(model, x):
     return MultivariateNormal(model.bias, scale_tril=covariance.tril()).log_prob(x)
 
 
+@log_marginal.mistake("You hand Σ over as `scale_tril`, which is its Cholesky factor. Hand it over as `covariance_matrix`.")
+def whole_covariance_as_scale(model, x):
+    covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
+    return MultivariateNormal(model.bias, scale_tril=covariance).log_prob(x)
+
+
+@log_marginal.mistake(
+    "r Σ⁻¹ rᵀ is (N, N): each image meets every other one, and you sum over them. Each meets itself alone: (r @ inverse * r).sum(1)."
+)
+def images_met_each_other(model, x):
+    covariance, r = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim), x - model.bias
+    squares = (r @ torch.linalg.inv(covariance) @ r.T).sum(1)
+    return -0.5 * (squares + torch.logdet(covariance) + model.data_dim * math.log(2 * math.pi))
+
+
 @log_marginal.variant
 def by_multivariate_normal(model, x):
     covariance = model.weight @ model.weight.T + model.sigma**2 * torch.eye(model.data_dim)
@@ -294,7 +327,8 @@ def by_inverse_and_slogdet_in_numpy(model, x):
     w, r = model.weight.double().numpy(), (x - model.bias).double().numpy()
     covariance = w @ w.T + model.sigma**2 * np.eye(len(w))
     squares = np.einsum("np,pq,nq->n", r, np.linalg.inv(covariance), r)
-    return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + len(w) * np.log(2 * np.pi))
+    log_density = -0.5 * (squares + np.linalg.slogdet(covariance)[1] + len(w) * np.log(2 * np.pi))
+    return torch.from_numpy(log_density)
 
 
 @log_marginal.variant
@@ -321,6 +355,14 @@ nan_where_all_are_infinite: `largest = largest.where(largest.isfinite(), 0.0)` �
 dimension_kept: `+ largest.squeeze(dim)` → `+ largest`
     Your maximum still has the kept dimension (keepdim) when you add it back, and the shapes broadcast. Squeeze that
     dimension out first.
+largest_squeezed: `largest.squeeze(dim)` → `largest.squeeze()`
+    `squeeze()` without an argument takes away every dimension of 1, also one that should stay: `squeeze(dim)`.
+log_forgotten: `.mean(dim=dim).log()` → `.mean(dim=dim)`
+    You add the largest value to the mean itself. Its logarithm is missing: .log() before you add.
+shifted_back_inside: `(log_values - largest).exp().mean(dim=dim).log() + largest.squeeze(dim)` → `((log_values - largest).exp().mean(dim=dim) + largest.squeeze(dim)).log()`
+    You add the largest value back before you take the logarithm. It was taken out of logs: it comes back after the log.
+shifted_twice: ` + largest.squeeze(dim)` → ` - largest.squeeze(dim)`
+    You subtract the largest value a second time. After the log it is added back.
 the_largest_alone: `(log_values - largest).exp().mean(dim=dim).log() + largest.squeeze(dim)` → `log_values.amax(dim=dim)`
     This is the largest value. All of them count: the log of the mean of their exponentials.
 """)
@@ -448,6 +490,44 @@ def mean_subtracted(log_values, dim=0):
     return (log_values - middle).exp().mean(dim=dim).log() + middle.squeeze(dim)
 
 
+@log_mean_exp.mistake("You count along another dimension than `dim`. K is log_values.shape[dim].")
+def neighbour_counted(log_values, dim=0):
+    return torch.logsumexp(log_values, dim) - math.log(log_values.shape[dim - 1])
+
+
+@log_mean_exp.mistake("You subtract log₂ K. All logarithms are natural ones here, as exp has base e.")
+def log_2_of_k(log_values, dim=0):
+    return torch.logsumexp(log_values, dim) - math.log2(log_values.shape[dim])
+
+
+@log_mean_exp.mistake("You return −∞ wherever one of the values is −∞. It adds 0 to the mean, and the others still count.")
+def infinite_where_any_is(log_values, dim=0):
+    return reference("log_mean_exp")(log_values, dim).where(log_values.isfinite().all(dim), -math.inf)
+
+
+@log_mean_exp.mistake("You put 0 in the place of −∞. These are logs: −∞ stands for 0, and 0 for 1.")
+def infinity_taken_for_zero(log_values, dim=0):
+    return reference("log_mean_exp")(log_values.where(log_values.isfinite(), 0.0), dim)
+
+
+@log_mean_exp.mistake(
+    "Your maximum has lost the dimension `dim`, so it meets the wrong values: amax(dim=dim, keepdim=True), and squeeze(dim) at the end."
+)
+def maximum_without_keepdim(log_values, dim=0):
+    largest = log_values.amax(dim)
+    largest = largest.where(largest.isfinite(), 0.0)
+    return (log_values - largest).exp().mean(dim).log() + largest
+
+
+@log_mean_exp.mistake(
+    "You subtract the smallest value. The largest then still overflows where they lie far apart: subtract the largest."
+)
+def smallest_subtracted(log_values, dim=0):
+    smallest = log_values.amin(dim=dim, keepdim=True)
+    smallest = smallest.where(smallest.isfinite(), 0.0)
+    return (log_values - smallest).exp().mean(dim=dim).log() + smallest.squeeze(dim)
+
+
 @log_mean_exp.mistake(
     "Where all values are −∞ you return 0, or something as finite. The average is 0 there, and its log is −∞."
 )
@@ -482,7 +562,7 @@ def by_logaddexp_one_by_one(log_values, dim=0):
 
 @log_mean_exp.variant
 def by_numpy(log_values, dim=0):
-    return np.logaddexp.reduce(log_values.numpy(), axis=dim) - np.log(log_values.shape[dim])
+    return torch.as_tensor(np.logaddexp.reduce(log_values.numpy(), axis=dim) - np.log(log_values.shape[dim]))
 
 
 @log_mean_exp.variant
@@ -526,6 +606,18 @@ constant_once: `model.data_dim * (` → `(`
     The normalising constant counts once for each of the P pixels; you have it once for the whole image.
 two_log_sigma: `math.log(model.sigma) +` → `2 * math.log(model.sigma) +`
     The constant has log σ, that is ½·log σ². You have twice that.
+weight_not_transposed: `model.weight.T` → `model.weight`
+    W is (P, D), and the samples are the rows of z, (K, D): each of them meets Wᵀ, z @ model.weight.T.
+sigma_not_squared_in_the_constant: `math.log(model.sigma) +` → `0.5 * math.log(model.sigma) +`
+    You have ½·log σ in the constant. It is ½·log σ², that is log σ, for each pixel.
+constant_added: ` - constant` → ` + constant`
+    You add the normalising constant. The density is divided by it, so that its log is subtracted.
+latent_dim_for_data_dim: `model.data_dim * (` → `model.latent_dim * (`
+    You count the constant D times. It counts once for each of the P pixels.
+constant_not_halved: `- constant` → `- 2 * constant`
+    Your normalising constant is twice the right one: for each pixel it is ½·log(2πσ²), a square root.
+samples_paired_by_hand: `mean[:, None]` → `mean`
+    You pair the samples with the images, one by one. Every sample meets every image: mean[:, None] against x makes a table (K, N, P).
 mean_over_pixels: `.sum(dim=2)` → `.mean(dim=2)`
     You average the squares over the pixels. The log density of independent pixels is the sum of theirs.
 """)
@@ -588,6 +680,57 @@ def averaged_per_pixel(model, x, z):
 )
 def density_of_the_mean(model, x, z):
     return _log_likelihood(model, x, z.mean(0, keepdim=True))[0]
+
+
+@log_marginal_naive.mistake(
+    "You pair the samples with the images, one by one. Every sample meets every image: mean[:, None] against x makes a table (K, N, P)."
+)
+def samples_paired(model, x, z):
+    return _log_mean(Normal(z @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(-1))
+
+
+@log_marginal_naive.mistake(
+    "You give each image one sample of its own (zip). Every image is estimated with all K samples: average over them."
+)
+def one_sample_each(model, x, z):
+    pairs = zip(x, z)  # noqa: B905  as a student writes it: it stops at the shorter one
+    return torch.stack([Normal(model.weight @ b + model.bias, model.sigma).log_prob(a).sum() for a, b in pairs])
+
+
+@log_marginal_naive.mistake("The sum over the pixels is missing: log p(x|z) is one number for the whole image.")
+def not_summed_over_pixels(model, x, z):
+    return _log_mean(Normal((z @ model.weight.T + model.bias)[:, None], model.sigma).log_prob(x))
+
+
+@log_marginal_naive.mistake("You sum over the images, dim 1 of (K, N, P). The pixels are the last dimension.")
+def summed_over_images(model, x, z):
+    return _log_mean(Normal((z @ model.weight.T + model.bias)[:, None], model.sigma).log_prob(x).sum(1))
+
+
+@log_marginal_naive.mistake(
+    "You weight log p(x|z) with the shares of the p(x|z): that estimates the posterior's average of log p(x|z). "
+    "Asked for is the logarithm of the plain mean."
+)
+def weighted_logs(model, x, z):
+    log_likelihood = _log_likelihood(model, x, z)
+    return (log_likelihood.softmax(0) * log_likelihood).sum(0)
+
+
+@log_marginal_naive.mistake(
+    "You add noise to the decoder's mean before you take the density. The noise is in the density already: its mean is W z + b."
+)
+def noise_in_the_mean(model, x, z):
+    mean = z @ model.weight.T + model.bias
+    mean = mean + model.sigma * torch.randn_like(mean)
+    return _log_mean(Normal(mean[:, None], model.sigma).log_prob(x).sum(-1))
+
+
+@log_marginal_naive.mistake(
+    "You multiply by σ² where you have to divide: `a / 2 * b` is `(a / 2) * b`. Write a / (2 * sigma**2)."
+)
+def multiplied_by_the_variance(model, x, z):
+    squares = (x - (z @ model.weight.T + model.bias)[:, None]).pow(2).sum(-1)
+    return _log_mean(-squares / 2 * model.sigma**2 - 0.5 * x.shape[1] * math.log(2 * math.pi * model.sigma**2))
 
 
 @log_marginal_naive.mistake("You use the first sample only. Average over all K of them.")
@@ -681,7 +824,7 @@ def by_numpy_with_images_first(model, x, z):
     residual = (x.numpy()[:, None] - means[None]) / model.sigma  # (N, K, P)
     log_values = -0.5 * (residual**2 + np.log(2 * np.pi * model.sigma**2)).sum(-1)
     largest = log_values.max(1)
-    return largest + np.log(np.exp(log_values - largest[:, None]).mean(1))
+    return torch.from_numpy(largest + np.log(np.exp(log_values - largest[:, None]).mean(1)))
 
 
 # --- log_marginal_importance --------------------------------------------------------------------------------------------------
@@ -712,6 +855,10 @@ prior_at_the_noise: `Normal(0.0, 1.0).log_prob(z)` → `Normal(0.0, 1.0).log_pro
     You evaluate the prior at eps. p(z) is the density of the sample itself: z = q_mean + q_std·eps.
 q_at_the_noise: `Normal(q_mean, q_std).log_prob(z)` → `Normal(q_mean, q_std).log_prob(eps)`
     You evaluate q at eps. Both densities, and the likelihood, are taken at the same place, the sample z.
+mean_forgotten: `q_mean + q_std * eps` → `q_std * eps`
+    Your samples lie around 0. They come from q: z = q_mean + q_std·eps.
+weight_not_transposed: `model.weight.T` → `model.weight`
+    W is (P, D), and the last dimension of z is D: each sample meets Wᵀ, z @ model.weight.T.
 half_log_std: `Normal(q_mean, q_std).log_prob(z).sum(dim=2)` → `(Normal(q_mean, q_std).log_prob(z) + 0.5 * q_std.log()).sum(dim=2)`
     You subtract ½·log q_std in log q. The ½ belongs to log σ²; q_std is σ itself, so log q_std stands alone.
 """)
@@ -879,6 +1026,106 @@ def exact_instead_of_estimate(model, x, q_mean, q_std, eps):
     return reference("log_marginal")(model, x)
 
 
+def _by_parts(model, x, q_mean, q_std, *, likelihood_at, prior_at, q_at):
+    """The log weights, where the three densities are taken at different places."""
+    log_prior, log_q = Normal(0.0, 1.0).log_prob(prior_at).sum(-1), Normal(q_mean, q_std).log_prob(q_at).sum(-1)
+    likelihood = Normal(likelihood_at @ model.weight.T + model.bias, model.sigma).log_prob(x).sum(-1)
+    return _log_mean(likelihood + log_prior - log_q)
+
+
+@log_marginal_importance.mistake(
+    "You evaluate the prior at q_mean. All three densities are taken at the same place, the sample z."
+)
+def prior_at_the_mean(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    return _by_parts(model, x, q_mean, q_std, likelihood_at=z, prior_at=q_mean, q_at=z)
+
+
+@log_marginal_importance.mistake(
+    "You decode q_mean for the likelihood. All three densities are taken at the same place, the sample z."
+)
+def likelihood_at_the_mean(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    return _by_parts(model, x, q_mean, q_std, likelihood_at=q_mean, prior_at=z, q_at=z)
+
+
+@log_marginal_importance.mistake(
+    "You evaluate q at its own mean. All three densities are taken at the same place, the sample z."
+)
+def q_at_the_mean(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    return _by_parts(model, x, q_mean, q_std, likelihood_at=z, prior_at=z, q_at=q_mean)
+
+
+@log_marginal_importance.mistake(
+    "You divide the ratios p(z)/q(z) by their sum before you average p(x|z). The estimate is the plain mean of p(x|z)·p(z)/q(z)."
+)
+def ratios_normalised(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    ratios = Normal(0.0, 1.0).log_prob(z).sum(2) - Normal(q_mean, q_std).log_prob(z).sum(2)
+    return (ratios.log_softmax(0) + _log_likelihood(model, x, z)).logsumexp(0)
+
+
+@log_marginal_importance.mistake("You use the first sample only, eps[0]. Average over all K of them.")
+def first_weight(model, x, q_mean, q_std, eps):
+    return _log_weights(model, x, q_mean, q_std, eps)[0]
+
+
+@log_marginal_importance.mistake(
+    "Each image has its own samples: z is (K, N, D), and its mean (K, N, P) meets x as it is. Your [:, None] sets every sample "
+    "against every other one."
+)
+def dimension_put_in(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    likelihood = Normal((z @ model.weight.T + model.bias)[:, None], model.sigma).log_prob(x).sum(-1)
+    return _log_mean(likelihood + Normal(0.0, 1.0).log_prob(z).sum(2) - Normal(q_mean, q_std).log_prob(z).sum(2))
+
+
+@log_marginal_importance.mistake(
+    "Your covariance of q has q_std on its diagonal. A covariance has the variances there, q_std².",
+)
+def std_as_covariance(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_q = MultivariateNormal(q_mean, torch.diag_embed(q_std)).log_prob(z)
+    return _log_mean(_log_likelihood(model, x, z) + Normal(0.0, 1.0).log_prob(z).sum(2) - log_q)
+
+
+@log_marginal_importance.mistake("In log q you square z − q_mean as it is. It is divided by q_std first: that is eps.")
+def squares_not_divided_in_log_q(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_q = (-0.5 * (z - q_mean) ** 2 - q_std.log() - 0.5 * math.log(2 * math.pi)).sum(2)
+    return _log_mean(_log_likelihood(model, x, z) + Normal(0.0, 1.0).log_prob(z).sum(2) - log_q)
+
+
+@log_marginal_importance.mistake(
+    "You compute p(z) and q(z) as densities before you take a logarithm. Far from 0 the one rounds to 0, and for a narrow q of "
+    "many dimensions the other is ∞: add and subtract log densities."
+)
+def ratio_of_densities(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    prior, q = Normal(0.0, 1.0).log_prob(z).sum(2).exp(), Normal(q_mean, q_std).log_prob(z).sum(2).exp()
+    return _log_mean(_log_likelihood(model, x, z) + (prior / q).log())
+
+
+@log_marginal_importance.mistake(
+    "You compute q(z) as a density and take its logarithm after that. For a narrow q of many dimensions it is ∞ in floats: "
+    "sum the log densities."
+)
+def logarithm_of_q(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_q = Normal(q_mean, q_std).log_prob(z).exp().prod(2).log()
+    return _log_mean(_log_likelihood(model, x, z) + Normal(0.0, 1.0).log_prob(z).sum(2) - log_q)
+
+
+@log_marginal_importance.mistake(
+    "You compute p(z) as a density and take its logarithm after that. Far from 0 it rounds to 0: sum the log densities."
+)
+def logarithm_of_the_prior(model, x, q_mean, q_std, eps):
+    z = q_mean + q_std * eps
+    log_prior = Normal(0.0, 1.0).log_prob(z).exp().prod(2).log()
+    return _log_mean(_log_likelihood(model, x, z) + log_prior - Normal(q_mean, q_std).log_prob(z).sum(2))
+
+
 @log_marginal_importance.mistake(
     "You average p(x|z) alone, as if z came from the prior. It comes from q: the weight is p(x|z)·p(z)/q(z)."
 )
@@ -967,7 +1214,7 @@ def by_numpy(model, x, q_mean, q_std, eps):
     z = mean + std * eps
     decoded = z @ model.weight.double().numpy().T + model.bias.double().numpy()
     log_w = log_normal(x, decoded, model.sigma) + log_normal(z, 0.0, 1.0) - log_normal(z, mean, std)
-    return np.logaddexp.reduce(log_w, axis=0) - np.log(len(eps))
+    return torch.from_numpy(np.logaddexp.reduce(log_w, axis=0) - np.log(len(eps)))
 
 
 # --- effective_sample_size ----------------------------------------------------------------------------------------------------
@@ -984,6 +1231,12 @@ summed_over_images: `.sum(dim=0)` → `.sum(dim=1)`
     You sum the squares over the images, dim 1. Each image has its own K weights: sum over dim 0, so that (N,) is left.
 summed_over_everything: `.sum(dim=0)` → `.sum()`
     You sum over samples and images. Each image has its own effective sample size: (N,).
+root: `1 / share.pow(2).sum(dim=0)` → `1 / share.norm(dim=0)`
+    This is the square root of the effective sample size: the norm is the root of the sum of squares, and its square is asked for.
+keepdim: `.sum(dim=0)` → `.sum(dim=0, keepdim=True)`
+    The numbers are right, and `keepdim` leaves a dimension of size 1 in front. Leave it out: (N,).
+rounded: `1 / share.pow(2).sum(dim=0)` → `(1 / share.pow(2).sum(dim=0)).round()`
+    You round to whole numbers. The effective sample size is a measure, and no count: leave it as it is.
 mean_of_squares: `.sum(dim=0)` → `.mean(dim=0)`
     You average the squares where they are summed, which makes the result K times too large: it could exceed K.
 """)
@@ -1042,13 +1295,72 @@ def share_of_k(log_weights):
     return reference("effective_sample_size")(log_weights) / len(log_weights)
 
 
+@effective_sample_size.mistake(
+    "e¹⁰⁰⁰ is ∞ and e⁻¹⁰⁰⁰ is 0, in float64 as well. A common factor cancels in this formula: subtract each image's largest log "
+    "weight before you exponentiate, or use softmax."
+)
+def exponentiated_first(log_weights):
+    weights = log_weights.exp()
+    return 1 / (weights / weights.sum(0)).pow(2).sum(0)
+
+
+@effective_sample_size.mistake(
+    "You sum the shares over the images, dim 1. Sum over the K samples, dim 0, so that (N,) is left."
+)
+def sums_over_images(log_weights):
+    share = log_weights.softmax(0)
+    return share.sum(1) ** 2 / share.pow(2).sum(1)
+
+
+@effective_sample_size.mistake("The numerator is (Σw)²: its logarithm is twice logsumexp(log w). You have it once.")
+def sum_not_squared_in_logs(log_weights):
+    return (log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
+
+
+@effective_sample_size.mistake(
+    "You take the shares over all images together. Each image has its own K weights: softmax over dim 0."
+)
+def shares_of_all(log_weights):
+    return 1 / log_weights.flatten().softmax(0).view_as(log_weights).pow(2).sum(0)
+
+
+@effective_sample_size.mistake(
+    "You sum over all images in the numerator. Each image has its own K weights: sum over dim 0 there, too."
+)
+def numerator_of_all(log_weights):
+    weights = (log_weights - log_weights.amax(0)).exp()
+    return weights.sum() ** 2 / weights.pow(2).sum(0)
+
+
+@effective_sample_size.mistake("You use the standard deviation. K/(1 + Var/mean²) is right, with the variance.")
+def std_for_variance(log_weights):
+    weights = log_weights.softmax(0) * len(log_weights)
+    return len(weights) / (1 + weights.std(0, correction=0))
+
+
+@effective_sample_size.mistake("The variance of the weights is to be divided by their mean squared: K/(1 + Var/mean²).")
+def variance_not_relative(log_weights):
+    weights = (log_weights - log_weights.amax(0)).exp()
+    return len(weights) / (1 + weights.var(0, correction=0))
+
+
+@effective_sample_size.mistake(
+    "You divide the log weights by the largest one. A common factor of the weights is a summand of their logs: subtract it."
+)
+def divided_by_the_largest_log(log_weights):
+    weights = (log_weights / log_weights.amax(0)).exp()
+    return weights.sum(0) ** 2 / weights.pow(2).sum(0)
+
+
 @effective_sample_size.mistake("You don't square the sum of the weights: the numerator is (Σw)².")
 def sum_not_squared(log_weights):
     weights = (log_weights - log_weights.amax(0)).exp()
     return weights.sum(0) / weights.pow(2).sum(0)
 
 
-effective_sample_size.recurring(averaged_over_rows)
+effective_sample_size.recurring(
+    averaged_over_rows, hint="You also average over the images. Each image has an effective sample size of its own: (N,)."
+)
 
 
 @effective_sample_size.mistake(
@@ -1116,7 +1428,7 @@ def by_coefficient_of_variation(log_weights):
 @effective_sample_size.variant
 def by_numpy(log_weights):
     weights = np.exp(log_weights.numpy() - log_weights.numpy().max(axis=0))
-    return weights.sum(0) ** 2 / np.einsum("kn,kn->n", weights, weights)
+    return torch.from_numpy(weights.sum(0) ** 2 / np.einsum("kn,kn->n", weights, weights))
 
 
 @effective_sample_size.variant

@@ -1375,7 +1375,7 @@ def by_ridge_regression_in_numpy(model, x):
     w, b, y = (np.asarray(t, dtype=np.float64) for t in (model.weight, model.bias, x))
     ridge = w.T @ w + model.sigma**2 * np.eye(w.shape[1])
     rows = [np.linalg.lstsq(np.vstack([w, model.sigma * np.eye(w.shape[1])]), np.append(row - b, np.zeros(w.shape[1])), rcond=None)[0] for row in y]  # fmt: skip
-    return np.stack(rows), model.sigma**2 * np.linalg.inv(ridge)
+    return torch.from_numpy(np.stack(rows)).float(), torch.from_numpy(model.sigma**2 * np.linalg.inv(ridge)).float()
 
 
 @posterior.variant
@@ -1528,7 +1528,7 @@ def row_by_row_in_numpy(model, x, mu, logvar):
         shift = m - np.linalg.solve(precision, w.T @ (image - b)) / model.sigma**2
         trace = np.trace(precision @ np.diag(np.exp(s)))
         gaps.append((shift @ precision @ shift + trace - len(s) - np.linalg.slogdet(precision)[1] - s.sum()) / 2)
-    return np.array(gaps)
+    return torch.tensor(gaps)
 
 
 @bound_gap.variant
@@ -1709,7 +1709,7 @@ def in_float64_with_parameters(model, x, steps, lr):
         bound.sum().backward()
         history += [bound.detach()]
         optimiser.step()
-    return mu.data, logvar.data, torch.stack(history)
+    return mu.data.float(), logvar.data.float(), torch.stack(history)
 
 
 fit_posterior.edits("""

@@ -653,7 +653,7 @@ def all_gradients_remembered(params, grads, state, lr=1e-3, betas=(0.9, 0.999), 
         history.append(grads[name].clone())
         hats = []
         for beta, power in zip(betas, (1, 2), strict=True):
-            weights = torch.tensor([beta ** (len(history) - 1 - i) for i in range(len(history))])
+            weights = torch.tensor([beta ** (len(history) - 1 - i) for i in range(len(history))], dtype=p.dtype)
             hats.append(torch.tensordot(weights / weights.sum(), torch.stack(history) ** power, 1))
         with torch.no_grad():
             p.copy_(p - lr * hats[0] / (hats[1] ** 0.5 + eps))

@@ -336,7 +336,7 @@ def lerp_by_outer(z0, z1, t):
 @lerp.variant
 def lerp_by_einsum_in_float64(z0, z1, t):
     weights = torch.stack([1 - t, t], dim=1).double()
-    return torch.einsum("tk,kd->td", weights, torch.stack([z0, z1]).double())
+    return torch.einsum("tk,kd->td", weights, torch.stack([z0, z1]).double()).float()
 
 
 @lerp.variant
@@ -745,7 +745,7 @@ def by_loop(mu, labels, source, target):
 @attribute_vector.variant
 def by_numpy(mu, labels, source, target):
     mu, labels = mu.double().numpy(), labels.numpy()
-    return torch.from_numpy(np.average(mu, 0, labels == target) - np.average(mu, 0, labels == source))
+    return torch.from_numpy(np.average(mu, 0, labels == target) - np.average(mu, 0, labels == source)).float()
 
 
 # --- continuity ---------------------------------------------------------------------------------------------------------------

@@ -610,7 +610,7 @@ def by_numpy_histogram(codes, factors):
             with np.errstate(all="ignore"):
                 terms = p * np.log(p / np.outer(p.sum(1), p.sum(0)))
             out[d, f] = np.nansum(terms)
-    return out
+    return torch.from_numpy(out)
 
 
 @mutual_information_matrix.variant

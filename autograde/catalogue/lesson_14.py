@@ -258,9 +258,10 @@ def row_by_row(x0, t, alpha_bar, eps):
 @q_sample.variant
 def by_einsum(x0, t, alpha_bar, eps):
     signal = alpha_bar.double()[t]
-    return torch.einsum("n,n...->n...", signal.sqrt(), x0.double()) + torch.einsum(
+    noisy = torch.einsum("n,n...->n...", signal.sqrt(), x0.double()) + torch.einsum(
         "n,n...->n...", (1 - signal).sqrt(), eps.double()
     )
+    return noisy.float()
 
 
 @q_sample.variant

@@ -82,6 +82,14 @@ def detached(result):
     return result.detach()
 
 
+@_result(
+    "The numbers are right, but they are in a NumPy array, and the cells that follow expect a tensor. "
+    "Stay with PyTorch, or end with torch.from_numpy."
+)
+def in_numpy(result):
+    return result.detach().numpy()
+
+
 @_result("The sign is reversed.")
 def sign_reversed(result):
     return -result

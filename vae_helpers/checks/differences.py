@@ -148,7 +148,9 @@ def _question_about_shapes(got: tuple[int, ...], want: tuple[int, ...]) -> str:
     if np.prod(got) == np.prod(want):
         return " The numbers are as many, arranged in another way."
     if len(want) > 1 and got[1:] == want[1:] and got[0] < want[0]:
-        return " Some are missing: does a loop keep its last pass alone, or stop too early?"
+        return (
+            " Some are missing: is one picked, are some averaged, or does a loop keep its last pass alone or stop too early?"
+        )
     return ""
 
 

@@ -6,8 +6,14 @@ MEANINGS = {
     r"Boolean value of Tensor with more than one value": (
         "A tensor of several numbers is neither true nor false: ask `is None`, or take torch.where."
     ),
-    r"'(tuple|list)' object has no attribute|must be Tensor, not (tuple|list)": (
+    r"'(tuple|list)' object has no attribute|must be Tensor, not (tuple|list)|'tuple' and '|and 'tuple'|concatenate tuple|multiply sequence by non-int": (
         "Several results come as a tuple: unpack it first."
+    ),
+    r"must be Tensor, not (float|int)$": (
+        "That function takes a tensor, and here it gets a plain number: for a number there are math.log, math.exp and math.sqrt."
+    ),
+    r"takes \d+ positional arguments? but \d+ were given": (
+        "It gets more arguments than it takes (where it is called as a method, `self` counts as one)."
     ),
     r"'NoneType' object|must be Tensor, not NoneType|'NoneType'$": (
         "Something is None there: was a default not replaced, or does a function return nothing?"

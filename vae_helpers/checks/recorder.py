@@ -169,9 +169,15 @@ class Recorder:
         self.note(label, ADVICE, text)
 
     def note_dtype(self, label: str, what: str, value: Any) -> None:
-        """Record the dtype of a tensor; of anything else nothing."""
-        if isinstance(value, torch.Tensor):
-            self.note(label, f"dtype of {what}", str(value.dtype))
+        """Record the dtype of a tensor or an array; of anything else nothing."""
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            self.note(label, f"dtype of {what}", f"{value.dtype}{' of NumPy' * isinstance(value, np.ndarray)}")
+
+    def note_double(self, label: str, what: str, value: Any) -> None:
+        """Record that a tensor is float64, where what follows computes with it in float32; a fact only where it is so."""
+        if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+            told = f"{what} is float64, and what follows computes with it in float32: .float()."
+            self.note(label, f"{what} is float64", True, told=told)
 
     @contextlib.contextmanager
     def attempt(self, label: str, raises: type[Exception] | None = None):
@@ -202,6 +208,7 @@ class Recorder:
         atol: Any = 1e-5,
         raises: type[Exception] | None = None,
         by_chance: bool = False,
+        float32: bool = False,
         told: str | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -213,6 +220,7 @@ class Recorder:
             ReLUs it must be large: a unit that is 0 up to rounding switches on or off.
         raises: the class of error that a right answer raises here.
         by_chance: whether a right answer draws random numbers here.
+        float32: whether what follows, a network or a model of float32, takes the result, so that float64 would stop it.
         told: what to say of numbers that are wrong here, after "result", where it is true of all that can be wrong with them.
         Returns what the function returned, or None where it raised.
         Raises ValueError where `inputs` names more than there is, or `gradients` something else than an argument.
@@ -262,9 +270,9 @@ class Recorder:
             for i, part in enumerate(parts):
                 words = _told(part, drawn, [*names, *kwargs]) or told
                 self.note(label, name_of_result(i, len(parts)), part, rtol=rtol, atol=atol, told=words)
-                self._note_pitfalls(
-                    label, name_of_result(i, len(parts)), part, [*leaves.values(), *_tensors(passed, kwargs)]
-                )
+                if float32:
+                    self.note_double(label, name_of_result(i, len(parts)), part)
+                self.note_pitfalls(label, name_of_result(i, len(parts)), part, [*leaves.values(), *_tensors(passed, kwargs)])
             after = {**dict(zip(names, passed, strict=True)), **kwargs}
             changed = [name for name, old in before.items() if not _same(after[name], old)]
             self.note(label, "inputs changed in place", ", ".join(changed) or "none")
@@ -274,13 +282,20 @@ class Recorder:
             return result
         return None
 
-    def _note_pitfalls(self, label: str, what: str, part: Any, given: list[torch.Tensor]) -> None:
-        """What is right as a number, and stops whoever works on with it; a fact only where it is so. given: to the call."""
-        if not isinstance(part, torch.Tensor):
-            return
+    def note_inference(self, label: str, what: str, part: torch.Tensor) -> None:
+        """Record that a tensor was made under inference_mode; a fact only where it is so."""
         if part.is_inference():
             told = f"{what} comes from torch.inference_mode(), and no later gradient can pass it: use torch.no_grad()."
             self.note(label, f"{what} under inference_mode", True, told=told)
+
+    def note_pitfalls(self, label: str, what: str, part: Any, given: list[torch.Tensor]) -> None:
+        """What is right as a number, and stops whoever works on with it; a fact only where it is so. given: to the call."""
+        if isinstance(part, np.ndarray) and given:
+            told = f"{what} is a NumPy array, and what follows computes with tensors: torch.from_numpy makes one of it."
+            self.note(label, f"{what} is no tensor", True, told=told)
+        if not isinstance(part, torch.Tensor):
+            return
+        self.note_inference(label, what, part)
         if hangs_on_its_own(part, given):
             told = f"{what} still has a graph attached, from a tensor of your own that asks for a gradient: .detach() it."
             self.note(label, f"a graph of its own behind {what}", True, told=told)

@@ -25,8 +25,10 @@ def ink(implementation, see: Recorder) -> None:
     see.call("2 blank pages", implementation, torch.zeros(2, 1, 28, 28), inputs=["x"])
 
 
-class _Curved:
-    """A model whose encoder and decoder both bend: what is mixed before either is not what is mixed after it."""
+class VAE:
+    """A model whose encoder and decoder both bend: what is mixed before either is not what is mixed after it. Its name stands
+    in Python's errors, which students read.
+    """
 
     def __init__(self, see: Recorder):
         self.to_code, self.to_logits = see.normal(784, 2) / 14, 2 * see.normal(2, 784)
@@ -43,7 +45,7 @@ class _Curved:
 def half_way(implementation, see: Recorder) -> None:
     for label, n in (("4 pairs of images", 4), ("2 pairs", 2), ("one pair", 1)):
         pairs = see.uniform(n, 1, 28, 28), see.uniform(n, 1, 28, 28)
-        see.call(label, implementation, _Curved(see), *pairs, inputs=["vae", "first", "second"])
+        see.call(label, implementation, VAE(see), *pairs, inputs=["vae", "first", "second"])
 
 
 @probe("bits_per_dim")

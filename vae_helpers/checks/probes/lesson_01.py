@@ -26,31 +26,33 @@ SIGMAS = 6 * 2**0.5
 @probe("ancestral_sample")
 def ancestral_sample(implementation: Callable, see: Recorder) -> None:
     model = LinearGaussian(see.normal(4, 3), see.normal(4, mean=2.0), float(see.rng.uniform(0.35, 0.55)))
-    _draws(f"{ROWS:,} draws, generator=None", lambda: implementation(model, ROWS), see)
+    _draws(f"{ROWS:,} draws, generator=None", lambda: implementation(model, ROWS), model, see)
     seed = int(see.rng.integers(2**31))
     label = f"{ROWS:,} draws from a generator"
-    _draws(label, lambda: implementation(model, ROWS, torch.Generator().manual_seed(seed)), see)
+    _draws(label, lambda: implementation(model, ROWS, torch.Generator().manual_seed(seed)), model, see)
     _randomness(implementation, model, seed, see)
     for n, p, d in [(1, 1, 1), (1, 3, 2), (5, 2, 4), (3, 3, 3)]:
         label = f"{n} draw{'s' * (n > 1)}, D = {d}, P = {p}"
         small = LinearGaussian(see.normal(p, d), see.normal(p), 0.5)
         before = [small.weight.clone(), small.bias.clone()]
         with undisturbed(see.seed), see.attempt(label):
-            _note_shapes(label, implementation(small, n), see)
+            _note_shapes(label, implementation(small, n), small, see)
             same = torch.equal(small.weight, before[0]) and torch.equal(small.bias, before[1])
             see.note(label, "the model's weight and bias afterwards", "as before" if same else "changed")
 
 
-def _note_shapes(label: str, result, see: Recorder) -> bool:
-    """Record the shapes of z and x; says whether there are two tables of numbers."""
+def _note_shapes(label: str, result, model: LinearGaussian, see: Recorder) -> bool:
+    """Record the shapes of z and x, and what would stop the cells that follow; says whether there are two tables of numbers."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         kind = f"{len(result)} things" if isinstance(result, (tuple, list)) else f"one {type(result).__name__}"
         see.note(label, "what is returned", f"{kind}, where the pair (z, x) was expected")
         return False
     see.note(label, "what is returned", "two things")
     shapes = [tuple(part.shape) if hasattr(part, "shape") else type(part).__name__ for part in result]
-    for name, shape in zip("zx", shapes, strict=True):
+    for name, shape, part in zip("zx", shapes, result, strict=True):
         see.note(label, f"the shape of {name}", str(shape))
+        see.note_double(label, name, part)
+        see.note_pitfalls(label, name, part, [model.weight, model.bias])
     return all(isinstance(shape, tuple) and len(shape) == 2 for shape in shapes)
 
 
@@ -58,11 +60,11 @@ def _table(part) -> np.ndarray:
     return np.asarray(part.detach().cpu() if isinstance(part, Tensor) else part, dtype=np.float64)
 
 
-def _draws(label: str, draw: Callable, see: Recorder) -> None:
+def _draws(label: str, draw: Callable, model: LinearGaussian, see: Recorder) -> None:
     """Facts about many draws: the distribution of z, the straight line from z to x (least squares), and what is left."""
     with undisturbed(zlib.crc32(f"{see.seed} {label}".encode())), see.attempt(label):
         result = draw()
-        if not _note_shapes(label, result, see):
+        if not _note_shapes(label, result, model, see):
             return
         z, x = map(_table, result)
         if z.shape != (ROWS, 3) or x.shape != (ROWS, 4) or not (np.isfinite(z).all() and np.isfinite(x).all()):
@@ -75,7 +77,16 @@ def _draws(label: str, draw: Callable, see: Recorder) -> None:
         std = rest.std(0)
         near = SIGMAS * std / ROWS**0.5 + 1e-4
         noisy = bool((std > 1e-3).any())
-        see.note(label, "the noise in x", "there" if noisy else "missing: all rows of x lie on one straight line in z")
+        noise = x - z @ _table(model.weight).T - _table(model.bias)
+        shared = not noisy and bool((noise.std(0) < 1e-3).all() and (np.ptp(noise) < 1e-3) and (abs(noise) > 1e-3).all())
+        missing = (
+            "one number for all rows and pixels"
+            if shared
+            else "none of its own: x is the same linear function of z in all rows"
+        )
+        see.note(label, "the noise in x", "there" if noisy else missing)
+        if shared:
+            return
         see.note(label, "the slope of x against z (least squares)", line[:3].T, rtol=0, atol=near[:, None] * np.ones(3))
         see.note(label, "x where z is 0 (least squares)", line[3], rtol=0, atol=near)
         if noisy:
@@ -219,6 +230,9 @@ def log_mean_exp(implementation: Callable, see: Recorder) -> None:
     empty = values(4, 3)
     empty[:, 1] = -math.inf
     see.call("a column of nothing but −∞", implementation, empty, **near)
+    low = values(6, 3)
+    low[2] -= 150
+    see.call("one value far below the others", implementation, low, **near)
 
 
 SAMPLED = [  # label, K, N, P, D
@@ -277,6 +291,13 @@ def log_marginal_importance(implementation: Callable, see: Recorder) -> None:
     parts = _parts(see, 4, 2)
     q = see.normal(3, 2, std=0.7), see.uniform(3, 2, low=0.3, high=0.8)
     see.call("3 images far apart", function, *parts, _far_apart(see, parts), *q, see.normal(5, 3, 2), **large)
+    parts = _parts(see, 4, 32, scale=0.3)
+    narrow = see.normal(3, 32), see.uniform(3, 32, low=3e-3, high=1e-2)
+    see.call("a very narrow q, D = 32", function, *parts, _near(see, parts, 3), *narrow, see.normal(5, 3, 32), **large)
+    parts = _parts(see, 4, 2)
+    far = see.normal(3, 2, mean=16.0, std=0.5), see.uniform(3, 2, low=0.3, high=0.8)
+    x = far[0] @ parts[0].T + parts[1]
+    see.call("q far from the prior", function, *parts, x, *far, see.normal(5, 3, 2), **large)
 
 
 @probe("effective_sample_size")

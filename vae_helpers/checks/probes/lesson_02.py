@@ -106,7 +106,9 @@ def elbo_monte_carlo(implementation, see: Recorder) -> None:
 @probe("posterior")
 def posterior(implementation, see: Recorder) -> None:
     for label, n, p, d, sigma in SIZES:
-        see.call(label, implementation, *_draw(see, n, p, d, sigma), inputs=["model", "x"], rtol=3e-4, atol=3e-5)
+        see.call(
+            label, implementation, *_draw(see, n, p, d, sigma), inputs=["model", "x"], rtol=3e-4, atol=3e-5, float32=True
+        )
 
 
 @probe("bound_gap")
@@ -282,6 +284,7 @@ def _see_fit(
                 graph = isinstance(raw, Tensor) and raw.requires_grad
                 told = f"{name} still has a graph attached: .detach() it, also where it goes into the history."
                 see.note(label, f"{name} has a graph attached", graph, told=told)
+                see.note_double(label, name, raw)
             if shape != str(wanted):
                 return None
         if quietly:

@@ -97,6 +97,7 @@ def _inspect(label: str, params: Parameters, latent_dim: int, see: Recorder) -> 
     for name in wanted:
         if name in params:
             see.note(label, f"the shape of {name}", str(tuple(params[name].shape)))
+            see.note_inference(label, name, params[name])
     see.note(label, "the list of tensors that are not float32", names(lambda n: params[n].dtype != torch.float32))
     see.note(label, "the list of tensors that don't ask for a gradient", names(lambda n: not params[n].requires_grad))
     see.note(label, "the list of tensors that are no leaves", names(lambda n: not params[n].is_leaf))
@@ -234,9 +235,20 @@ def encode(implementation, see: Recorder) -> None:
     params = drawn_parameters(see, 5)
     for head in ("mu", "logvar"):  # of either sign whatever is drawn, so that a ReLU on a head shows
         params[f"encoder.{head}.bias"] += torch.tensor([-3.0, 3.0, -3.0, 3.0, -3.0])
-    _call(see, "3 images, 5 dimensions", implementation, params, see.uniform(3, 1, 28, 28), inputs=["x"], atol=1e-4)
+    _call(
+        see,
+        "3 images, 5 dimensions",
+        implementation,
+        params,
+        see.uniform(3, 1, 28, 28),
+        inputs=["x"],
+        atol=1e-4,
+        float32=True,
+    )
     few = fewer_dimensions(params, 2)
-    _call(see, "one image, 2 dimensions", implementation, few, see.uniform(1, 1, 28, 28), inputs=["x"], atol=1e-4)
+    _call(
+        see, "one image, 2 dimensions", implementation, few, see.uniform(1, 1, 28, 28), inputs=["x"], atol=1e-4, float32=True
+    )
 
 
 @probe("torch_decode")

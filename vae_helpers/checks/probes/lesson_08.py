@@ -228,7 +228,7 @@ def _two_vectors(see: Recorder, d: int, angle: float, length0: float, length1: f
 
 @probe("lerp")
 def lerp(implementation, see: Recorder) -> None:
-    names = {"inputs": ["z0", "z1", "t"]}
+    names = {"inputs": ["z0", "z1", "t"], "float32": True}
     see.call("5 dimensions, 3 steps", implementation, see.normal(5), see.normal(5), see.uniform(3), **names)
     see.call("4 dimensions, 4 steps", implementation, see.normal(4), see.normal(4), see.uniform(4), **names)
     see.call("3 dimensions, one step", implementation, see.normal(3), see.normal(3), see.uniform(1), **names)
@@ -239,7 +239,7 @@ def lerp(implementation, see: Recorder) -> None:
 
 @probe("slerp")
 def slerp(implementation, see: Recorder) -> None:
-    names = {"inputs": ["z0", "z1", "t"]}
+    names = {"inputs": ["z0", "z1", "t"], "float32": True}
 
     def call(label: str, vectors: tuple[Tensor, Tensor], t: Tensor) -> None:
         see.call(label, implementation, *vectors, t, **names)
@@ -313,7 +313,7 @@ def traverse(implementation, see: Recorder) -> None:
 
 @probe("attribute_vector")
 def attribute_vector(implementation, see: Recorder) -> None:
-    names = {"inputs": ["mu", "labels", "source", "target"]}
+    names = {"inputs": ["mu", "labels", "source", "target"], "float32": True}
 
     def draw(counts: list[int], d: int) -> tuple[Tensor, Tensor]:
         labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))

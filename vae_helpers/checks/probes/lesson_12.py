@@ -98,7 +98,7 @@ def _memory(implementation, see: Recorder, m: int = 4000, k: int = 64, d: int = 
 
 @probe("straight_through")
 def straight_through(implementation, see: Recorder) -> None:
-    names = {"inputs": ["z", "z_q"], "gradients": ["z", "z_q"]}
+    names = {"inputs": ["z", "z_q"], "gradients": ["z", "z_q"], "float32": True}
     see.call("5 vectors of 3 numbers", implementation, see.normal(5, 3), see.normal(5, 3), **names)
     see.call("one vector", implementation, see.normal(1, 4), see.normal(1, 4), **names)
     see.call("a grid (2, 3, 4, 5)", implementation, see.normal(2, 3, 4, 5), see.normal(2, 3, 4, 5), **names)
@@ -139,7 +139,7 @@ def vector_quantizer(implementation, see: Recorder) -> None:
             with torch.no_grad():
                 module.codebook.copy_(codebook)
             _quantize(module, z, weights, see, label)
-            see.call(f"{label}: lookup", module.lookup, indices, inputs=["indices"])
+            see.call(f"{label}: lookup", module.lookup, indices, inputs=["indices"], float32=True)
 
 
 def _quantize(module: nn.Module, z: Tensor, weights: Tensor, see: Recorder, label: str) -> None:
@@ -151,6 +151,7 @@ def _quantize(module: nn.Module, z: Tensor, weights: Tensor, see: Recorder, labe
         raise TypeError("quantizer(z) should return three things: z_q, indices, loss")
     z_q, indices, loss = results
     see.note(label, "z_q", z_q)
+    see.note_double(label, "z_q", z_q)
     see.note(label, "indices", indices)
     see.note_dtype(label, "indices", indices)
     see.note(label, "loss", loss)

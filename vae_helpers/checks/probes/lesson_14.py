@@ -151,7 +151,7 @@ CLOSE = {"rtol": 3e-4, "atol": 2e-5}
 
 @probe("q_sample")
 def q_sample(implementation, see: Recorder) -> None:
-    names = {"inputs": ["x0", "t", "alpha_bar", "eps"], **CLOSE}
+    names = {"inputs": ["x0", "t", "alpha_bar", "eps"], **CLOSE, "float32": True}
     alpha_bar = _schedule(see, 5)
     label = f"one row, one dimension, t = {STEP}"
     with see.attempt(label):
@@ -189,7 +189,7 @@ def posterior_mean_variance(implementation, see: Recorder) -> None:
 
 @probe("ancestral_step")
 def ancestral_step(implementation, see: Recorder) -> None:
-    names = {"inputs": ["model", "xt", "t", "alpha_bar", "eps"], **CLOSE}
+    names = {"inputs": ["model", "xt", "t", "alpha_bar", "eps"], **CLOSE, "float32": True}
     alpha_bar = _schedule(see, 5)
     label = f"one row, one dimension, t = {STEP}"
     with see.attempt(label):
@@ -209,7 +209,7 @@ def ancestral_step(implementation, see: Recorder) -> None:
 
 @probe("sample_chain")
 def sample_chain(implementation, see: Recorder) -> None:
-    names = {"inputs": ["model", "noise", "alpha_bar"], "rtol": 1e-3, "atol": 1e-4}
+    names = {"inputs": ["model", "noise", "alpha_bar"], "rtol": 1e-3, "atol": 1e-4, "float32": True}
     for label, steps, n, d in [
         ("5 steps, 4 rows, 2 dimensions", 5, 4, 2),
         ("2 steps, 3 rows, 3 dimensions", 2, 3, 3),
