@@ -148,6 +148,13 @@ def test_fractions_where_whole_numbers_are_asked_for():
     assert "fractions" not in first_difference([fact(np.ones(5))], [fact(np.arange(5))]).message
 
 
+def test_no_cause_is_guessed_where_counts_or_indices_are_off_alike():
+    right, wrong = np.array([3, 0, 1, 4, 2, 0, 3]), np.array([3, 2, 1, 2, 2, 0, 2])
+    assert first_difference([fact(wrong)], [fact(right)]).message.endswith("the first is at [1], where you have 2.")
+    assert "never filled in?" in first_difference([fact(wrong + 0.5)], [fact(right + 0.5)]).message
+    assert first_difference([fact(np.array(30))], [fact(np.array(15))]).message.endswith("off, by the factor 2.")
+
+
 def test_one_tensor_with_the_numbers_of_all_results():
     right = [fact(RIGHT, "result 1 of 2"), fact(RIGHT**2, "result 2 of 2")]
     message = first_difference([fact(np.concatenate([RIGHT, RIGHT**2]))], right).message
