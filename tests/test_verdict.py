@@ -136,6 +136,8 @@ def test_a_wrong_number_of_results():
     pair = [fact(1.0, "result 1 of 2"), fact(1.0, "result 2 of 2")]
     assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)]).message
     assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
+    later = Fact("another call", "raised", "ValueError: no")
+    assert "it returned 2 values; 1 expected" in first_difference([*pair, later], [fact(1.0)]).message
 
 
 def test_a_list_where_one_tensor_is_asked_for():

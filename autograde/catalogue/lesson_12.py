@@ -254,6 +254,13 @@ def axes_swapped(z, z_q, commitment=0.25):
     return (a.sum(0) + commitment * b.sum(0)).mean()
 
 
+@vq_loss.mistake(
+    "You take one norm of all M · D differences. Equation 3 has a squared distance for each vector: the sum of its D squares, and the mean over the M vectors."
+)
+def one_norm_for_all(z, z_q, commitment=0.25):
+    return (z.detach() - z_q).norm() + commitment * (z - z_q.detach()).norm()
+
+
 @vq_loss.mistake("You add absolute differences. A squared distance is the sum of the squares.")
 def absolute_differences(z, z_q, commitment=0.25):
     a, b = (z.detach() - z_q).abs(), (z - z_q.detach()).abs()
@@ -478,6 +485,10 @@ not_flattened: `indices.flatten()` → `indices`
     `indices` may have any shape, and bincount wants one dimension: flatten them.
 unused_codes_count_once: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(lambda counts: counts / counts.sum())(torch.bincount(indices.flatten(), minlength=n_codes).clamp(min=1))`
     You count each code at least once. A code that does not occur has the share 0, and contributes 0.
+decimal_to_the_e: `return entropy.exp()` → `return (entropy / torch.tensor(10.0).log()).exp()`
+    Your entropy is in decimal logarithms, and you raise e to it. The base is the same in both: natural logarithm and exp.
+softmax_of_the_shares: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()).softmax(0)`
+    You take a softmax of the shares, which makes them nearly equal. They add up to 1 already.
 base_of_the_codebook: `return entropy.exp()` → `return (entropy / torch.tensor(float(n_codes)).log()).exp()`
     You divide the entropy by log n_codes before you take exp. The perplexity is exp of the entropy in nats.
 smallest_share: `return entropy.exp()` → `return 1 / shares[shares > 0].min()`

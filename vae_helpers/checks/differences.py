@@ -44,7 +44,8 @@ def first_difference(seen: Observation, reference: Observation) -> Difference | 
 def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     """What to say where a fact of the reference was not seen. places: of all facts of the reference."""
     raised = by_place.get((known.label, RAISED))
-    if raised is None:  # what failed before it, such as the making of a module
+    parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
+    if raised is None and not (known.results and parts):  # what failed before it, such as the making of a module
         raised = next((f for place, f in by_place.items() if f.what == RAISED and place not in places), None)
     if raised is not None:
         if raised.value == NOT_WRITTEN:
@@ -61,7 +62,6 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     )
     if pitfall is not None:
         return Difference(f"{pitfall.label}: {pitfall.told}")
-    parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
         if known.results == 1 and np.shape(known.value)[:1] == (parts,):
             return Difference(f"{known.label}: it returned a list or tuple of {parts}; they belong into one tensor.")
