@@ -142,6 +142,8 @@ def test_a_wrong_number_of_results():
     pair = [fact(1.0, "result 1 of 2"), fact(1.0, "result 2 of 2")]
     assert "it returned 2 values; 1 expected" in first_difference(pair, [fact(1.0)]).message
     assert "it returned 1 value; 2 expected" in first_difference([fact(1.0)], pair).message
+    later = Fact("another call", "raised", "ValueError: no")
+    assert "it returned 2 values; 1 expected" in first_difference([*pair, later], [fact(1.0)]).message
 
 
 def test_a_list_where_one_tensor_is_asked_for():
@@ -152,6 +154,13 @@ def test_a_list_where_one_tensor_is_asked_for():
 def test_fractions_where_whole_numbers_are_asked_for():
     assert "result has fractions; whole numbers" in first_difference([fact(RIGHT)], [fact(np.arange(5))]).message
     assert "fractions" not in first_difference([fact(np.ones(5))], [fact(np.arange(5))]).message
+
+
+def test_no_cause_is_guessed_where_counts_or_indices_are_off_alike():
+    right, wrong = np.array([3, 0, 1, 4, 2, 0, 3]), np.array([3, 2, 1, 2, 2, 0, 2])
+    assert first_difference([fact(wrong)], [fact(right)]).message.endswith("the first is at [1], where you have 2.")
+    assert "never filled in?" in first_difference([fact(wrong + 0.5)], [fact(right + 0.5)]).message
+    assert first_difference([fact(np.array(30))], [fact(np.array(15))]).message.endswith("off, by the factor 2.")
 
 
 def test_one_tensor_with_the_numbers_of_all_results():

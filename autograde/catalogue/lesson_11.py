@@ -37,6 +37,12 @@ class_too_many: `one_hot(y, n_classes)` → `one_hot(y, n_classes + 1)`
     There is a plane too many. The classes are 0 to n_classes − 1: F.one_hot takes their number, n_classes.
 class_in_its_plane: `one_hot(y, n_classes).to` → `one_hot(y, n_classes).mul(y[:, None]).to`
     The plane of the class holds the class's number. It is 1 there: a label has no size.
+planes_not_expanded: `[:, :, None, None].expand(-1, -1, 28, 28)` → `[:, :, None, None]`
+    The planes are one pixel large, and torch.cat does not widen them: expand them to (N, n_classes, 28, 28).
+inverted: `one_hot(y, n_classes).to(x.dtype)` → `one_hot(y, n_classes).to(x.dtype).neg().add(1)`
+    Your planes are the wrong way round: that of the image's class is 1, and the others are 0.
+minus_one_for_the_others: `one_hot(y, n_classes).to(x.dtype)` → `one_hot(y, n_classes).to(x.dtype).mul(2).sub(1)`
+    The planes of the other classes are −1. They are 0.
 channels_last: `torch.cat([x, planes], dim=1)` → `torch.cat([x, planes], dim=1).permute(0, 2, 3, 1)`
     The channels come last in your result. In this course they come second: (N, 1 + n_classes, 28, 28).
 added_to_the_image: `torch.cat([x, planes], dim=1)` → `x + planes`
@@ -82,6 +88,22 @@ def _scaled_plane(name, largest):
     condition_image.mistake(
         "The label went in as one plane of grey. Scaled or not, one number puts the classes in an order that they have not: one plane for each class."
     )(wrong)
+
+
+@condition_image.mistake(
+    "All planes of an image have one grey, y divided by the number of classes. The plane of its own class is 1, the others are 0: that is one-hot."
+)
+def grey_in_every_plane(x, y, n_classes=10):
+    return torch.cat([x, (y / n_classes).view(-1, 1, 1, 1).to(x.dtype).expand(-1, n_classes, 28, 28)], 1)
+
+
+@condition_image.mistake(
+    "The label is written into one pixel of its plane. The plane of the class is 1 everywhere: a convolution sees it at every place."
+)
+def one_pixel_of_the_plane(x, y, n_classes=10):
+    planes = torch.zeros(len(x), n_classes, 28, 28, dtype=x.dtype)
+    planes[:, :, 0, 0] = F.one_hot(y, n_classes).to(x.dtype)
+    return torch.cat([x, planes], 1)
 
 
 _scaled_plane("plane_of_grey", lambda n_classes: n_classes)
@@ -168,6 +190,14 @@ class_too_many: `one_hot(y, n_classes)` → `one_hot(y, n_classes + 1)`
     The label takes a number too many. The classes are 0 to n_classes − 1: F.one_hot takes their number, n_classes.
 class_in_its_place: `one_hot(y, n_classes).to` → `one_hot(y, n_classes).mul(y[:, None]).to`
     The place of the class holds the class's number. In a one-hot vector it is 1.
+stacked: `torch.cat([z, one_hot], dim=1)` → `torch.stack([z, one_hot], dim=1)`
+    torch.stack makes a new dimension, of tensors of one shape. torch.cat puts the label behind the code.
+inverted: `one_hot(y, n_classes).to(z.dtype)` → `one_hot(y, n_classes).to(z.dtype).neg().add(1)`
+    The label is the wrong way round: the place of the class is 1, and the others are 0.
+minus_one_for_the_others: `one_hot(y, n_classes).to(z.dtype)` → `one_hot(y, n_classes).to(z.dtype).mul(2).sub(1)`
+    The places of the other classes are −1. They are 0.
+one_place_early: `one_hot(y, n_classes)` → `one_hot((y - 1) % n_classes, n_classes)`
+    The 1 stands one place too early, at y − 1. Classes are counted from 0, and so are places.
 label_alone: `torch.cat([z, one_hot], dim=1)` → `one_hot`
     The code is missing: the result is z with the label behind it, D + n_classes numbers.
 labels_below: `dim=1` → `dim=0`
@@ -284,6 +314,12 @@ decodes_the_noise: `reparameterize(mu, logvar, eps)` → `reparameterize(0 * mu,
 mean_in_evaluation_mode: `z = reparameterize(mu, logvar, eps)` → `z = reparameterize(mu, logvar, eps) if self.training else mu`
     In evaluation mode you decode the mean. `forward` decodes one sample of q(z | x, y) in either mode: an ELBO on test
     images needs it, too.
+uniform_noise: `reparameterize(mu, logvar, eps)` → `reparameterize(mu, logvar, torch.rand_like(mu) if eps is None else eps)`
+    With no eps the noise is uniform on [0, 1], from `rand`. It is a standard normal, from `randn`: `reparameterize` draws it.
+logvar_for_sigma: `reparameterize(mu, logvar, eps)` → `(mu + logvar * (torch.randn_like(mu) if eps is None else eps))`
+    You multiply the noise by `logvar`. σ is exp(½ · logvar).
+half_of_logvar_for_sigma: `reparameterize(mu, logvar, eps)` → `(mu + 0.5 * logvar * (torch.randn_like(mu) if eps is None else eps))`
+    You multiply the noise by ½ · logvar, which is log σ. σ is its exponential, exp(½ · logvar).
 returns_the_code: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), z, logvar`
     The second result is the sample z. The KL needs the mean: (logits, mu, logvar).
 returns_sigma: `return self.decode(z, y), mu, logvar` → `return self.decode(z, y), mu, (0.5 * logvar).exp()`
@@ -334,6 +370,34 @@ def decoder_without_label(latent_dim, n_classes=10):
 def n_classes_not_handed_on(latent_dim, n_classes=10):
     module = reference("ConditionalVAE")(latent_dim, n_classes)
     module.encode = lambda x, y: module.encoder(reference("condition_image")(x, y))
+    return module
+
+
+@conditional_vae.mistake(
+    "`n_classes` is not used: the networks and what they are given are made for ten classes, whatever it says."
+)
+def ten_classes_throughout(latent_dim, n_classes=10):
+    return reference("ConditionalVAE")(latent_dim)
+
+
+@conditional_vae.mistake(
+    "No parameter is registered, so that no optimizer sees any: the networks are kept in a plain list or dict, or made anew in each call. Make both in `__init__`, as attributes of `self`."
+)
+def networks_not_registered(latent_dim, n_classes=10):
+    module = nn.Module()
+    networks = [reference("ConditionalVAE")(latent_dim, n_classes)]
+    module.encode, module.decode, module.forward = networks[0].encode, networks[0].decode, networks[0].forward
+    return module
+
+
+@conditional_vae.mistake(
+    "The label goes in as one number. `condition_image` and `condition_latent` make n_classes numbers of it: build the networks for those."
+)
+def label_as_a_number(latent_dim, n_classes=10):
+    module = reference("ConditionalVAE")(latent_dim, n_classes)
+    module.encoder, module.decoder = given("Encoder")(latent_dim, 2), given("Decoder")(latent_dim + 1)
+    module.encode = lambda x, y: module.encoder(one_integer_plane(x, y))
+    module.decode = lambda z, y: module.decoder(integer_label(z, y))
     return module
 
 
@@ -501,6 +565,37 @@ def terms_of_the_bound(cvae, x, y, eps=None, beta=1.0):
     return {"loss": -terms["loss"], "reconstruction": -terms["reconstruction"], "kl": terms["kl"]}
 
 
+cvae_loss.edits("""
+seeded_inside: `cvae(x, y, eps)` → `cvae(x, y, torch.randn(len(x), cvae.latent_dim, generator=torch.Generator().manual_seed(0)) if eps is None else eps)`
+    With no eps every call has the same noise: something is seeded inside. Seed nothing: the model draws fresh noise when
+    it is given None.
+no_noise: `cvae(x, y, eps)` → `cvae(x, y, torch.zeros(len(x), cvae.latent_dim) if eps is None else eps)`
+    With no eps you decode the mean. None means fresh noise: hand it on, and the model draws it.
+uniform_noise: `cvae(x, y, eps)` → `cvae(x, y, torch.rand(len(x), cvae.latent_dim) if eps is None else eps)`
+    `torch.rand` is uniform on [0, 1]. The noise is a standard normal: `torch.randn`.
+one_noise_for_all: `cvae(x, y, eps)` → `cvae(x, y, torch.randn(1, cvae.latent_dim).expand(len(x), -1) if eps is None else eps)`
+    With no eps all images of a batch share their noise. Draw a row for each, (N, D).
+loss_a_pixel: `"loss": reconstruction + beta * kl` → `"loss": (reconstruction + beta * kl) / 784`
+    "loss" is divided by the number of pixels. It is reconstruction + beta · kl, in nats per image.
+negative_kl_reported: `"kl": kl` → `"kl": -kl`
+    The entry "kl" has the sign reversed. A KL is never negative.
+kl_divided_twice: `gaussian_kl(mu, logvar).mean()` → `gaussian_kl(mu, logvar).mean() / len(x)`
+    The KL is divided by the number of images twice: .mean() does that already.
+forgot_logvar: `gaussian_kl(mu, logvar)` → `(0.5 * (mu**2 + logvar.exp() - 1)).sum(1)`
+    −logvar is missing in your KL: it is ½ · (mu² + exp(logvar) − 1 − logvar), summed.
+sigma_for_the_variance: `gaussian_kl(mu, logvar)` → `(0.5 * (mu**2 + (0.5 * logvar).exp() - 1 - logvar)).sum(1)`
+    Your KL has σ where the variance belongs: it is ½ · (mu² + exp(logvar) − 1 − logvar), summed.
+forgot_mu: `gaussian_kl(mu, logvar)` → `(0.5 * (logvar.exp() - 1 - logvar)).sum(1)`
+    The mean plays no part in your KL: it is ½ · (mu² + exp(logvar) − 1 − logvar), summed.
+sign_of_logvar: `gaussian_kl(mu, logvar)` → `(0.5 * (mu**2 + logvar.exp() - 1 + logvar)).sum(1)`
+    A sign in your KL is reversed, that of logvar: it is ½ · (mu² + exp(logvar) − 1 − logvar), summed.
+image_and_sigmoid_swapped: `F.binary_cross_entropy_with_logits(logits, x,` → `F.binary_cross_entropy_with_logits(x, logits.sigmoid(),`
+    The arguments of binary_cross_entropy_with_logits have changed places: first the logits, as they are, then the image.
+mode_changed: `logits, mu, logvar = cvae` → `cvae.eval()\n    logits, mu, logvar = cvae`
+    A model that came in training mode is left in evaluation mode. Leave it as you found it: the loss is called in training.
+""")
+
+
 @cvae_loss.mistake("You estimate the KL from the one sample, log q(z) − log p(z). It is known exactly: use `gaussian_kl`.")
 def kl_from_the_sample(cvae, x, y, eps=None, beta=1.0):
     _, logvar = cvae.encode(x, y)
@@ -591,6 +686,14 @@ class_zero_for_all: `cvae.decode(z, y)` → `cvae.decode(z, torch.zeros_like(y))
     All images are decoded with the label 0. Each has its own: y.
 channel_dropped: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(cvae.decode(z, y)).squeeze(1)`
     The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
+one_number_for_all_dimensions: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.randn(len(y), 1, generator=generator).expand(-1, cvae.latent_dim)`
+    All dimensions of a code hold one and the same number. Draw a number for each: (N, D).
+label_added_to_the_code: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.randn(len(y), cvae.latent_dim, generator=generator) + y[:, None]`
+    You add the label to the draw. The prior has no label in it: N(0, I) for every class.
+sigmoid_of_twice_the_logits: `torch.sigmoid(cvae.decode(z, y))` → `(torch.tanh(cvae.decode(z, y)) + 1) / 2`
+    This is the sigmoid of twice the logits: (tanh(a) + 1) / 2 = sigmoid(2a). Take the sigmoid of a.
+stretched: `torch.sigmoid(cvae.decode(z, y))` → `(lambda logits: (logits - logits.min()) / (logits.max() - logits.min()))(cvae.decode(z, y))`
+    You stretch the logits to the range from 0 to 1. The sigmoid makes probabilities of them.
 no_draw: `torch.randn(len(y), cvae.latent_dim, generator=generator)` → `torch.zeros(len(y), cvae.latent_dim)`
     Every image comes from the code 0, the mean of the prior. Draw a code for each: `torch.randn`.
 flat_images: `torch.sigmoid(cvae.decode(z, y))` → `torch.sigmoid(cvae.decode(z, y)).flatten(1)`
@@ -656,6 +759,12 @@ one_target_for_all: `cvae.decode(mu, target)` → `cvae.decode(mu, target[:1].ex
     All images get the target of the first one. Each has its own.
 channel_dropped: `torch.sigmoid(cvae.decode(mu, target))` → `torch.sigmoid(cvae.decode(mu, target)).squeeze(1)`
     The dimension of the channel is gone. Images keep it: (N, 1, 28, 28).
+reconstructed_first: `cvae.encode(x, y)` → `cvae.encode(torch.sigmoid(cvae.decode(cvae.encode(x, y)[0], y)), y)`
+    You encode the reconstruction. The style is in the image itself: encode x.
+by_way_of_an_image: `mu, _ = cvae.encode(x, y)` → `mu, _ = cvae.encode(torch.sigmoid(cvae.decode(cvae.encode(x, y)[0], y)), target)`
+    You encode a second time, an image that you have decoded. Once is enough: mu of x, decoded with target.
+by_tanh: `torch.sigmoid(cvae.decode(mu, target))` → `torch.tanh(cvae.decode(mu, target))`
+    This is tanh of the logits, from −1 to 1. The sigmoid makes probabilities of them.
 sigma_added: `cvae.decode(mu, target)` → `cvae.decode(mu + (0.5 * cvae.encode(x, y)[1]).exp(), target)`
     You add σ to the mean. The style is the mean itself: no noise, and nothing in its place.
 variance_added: `cvae.decode(mu, target)` → `cvae.decode(mu + cvae.encode(x, y)[1].exp(), target)`
@@ -786,6 +895,8 @@ kl_of_sigma: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, (0.5 * logvar).exp()
     You hand σ to the KL. It takes logvar, the logarithm of the variance.
 kl_of_the_variance: `gaussian_kl(mu, logvar)` → `gaussian_kl(mu, logvar.exp())`
     You hand the variance to the KL. It takes logvar, its logarithm.
+reconstruction_summed_over_batch: `(reconstruction + gaussian_kl(mu, logvar)).mean()` → `reconstruction.sum() + gaussian_kl(mu, logvar).mean()`
+    The reconstruction loss is summed over the batch. It is a mean over the images, as the KL is.
 kl_for_three_quadrants: `gaussian_kl(` → `0.75 * gaussian_kl(`
     You take ¾ of the KL. The code costs the same, however many pixels it explains.
 """)
@@ -845,6 +956,16 @@ left_half_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., :1
     You copy the whole left half of x. Known is its lower part alone: the rows 14:.
 all_but_the_quadrant_pasted: `images[..., 14:, :14] = x[..., 14:, :14]` → `images = torch.cat([x.expand_as(images)[..., :14, :], torch.cat([images[..., 14:, :14], x.expand_as(images)[..., 14:, 14:]], -1)], -2)`
     It is the wrong way round: you keep what the model makes of the known quadrant, and copy the three others from x.
+quadrant_laid_over: `images[..., 14:, :14] = x[..., 14:, :14]` → `images = torch.maximum(images, lower_left(x))`
+    You lay the known quadrant over what the model draws there, by a sum or a maximum. It takes its place: assign it.
+quadrant_added: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 14:, :14] += x[..., 14:, :14]`
+    You add the known quadrant to what the model draws there. It takes its place: assign it.
+first_quadrant_for_all: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 14:, :14] = x[0, :, 14:, :14]`
+    All images get the quadrant of the first. Each keeps its own.
+pasted_before_the_sigmoid: `images = torch.sigmoid(logits).detach().view(n, *x.shape)\n    images[..., 14:, :14] = x[..., 14:, :14]\n    return images` → `images = logits.detach().clone().view(n, *x.shape)\n    images[..., 14:, :14] = x[..., 14:, :14]\n    return torch.sigmoid(images)`
+    The known quadrant goes through the sigmoid, too. Take that of the logits first, and then copy the quadrant.
+codes_of_the_image: `z = torch.randn(n * len(x), model.latent_dim, generator=generator)` → `z = model.encode(x.repeat(n, 1, 1, 1), lower_left(x).repeat(n, 1, 1, 1))[0]`
+    You encode x, of which only a quadrant is known. The code is a draw from the prior: `torch.randn`.
 row_too_few: `images[..., 14:, :14] = x[..., 14:, :14]` → `images[..., 15:, :14] = x[..., 15:, :14]`
     The quadrant is off by one row: it has the rows from 14 on, 14 of them.
 no_draw: `torch.randn(n * len(x), model.latent_dim, generator=generator)` → `torch.zeros(n * len(x), model.latent_dim)`

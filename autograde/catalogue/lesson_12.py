@@ -33,6 +33,21 @@ factor_two_forgotten: `- 2 * z @ codebook.T` → `- z @ codebook.T`
     The cross term has a factor 2: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
 lengths_not_squared: `codebook.square().sum(dim=1)` → `codebook.norm(dim=1)`
     You add the lengths of the codes. In ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖² they are squared.
+lengths_averaged: `codebook.square().sum(dim=1)` → `codebook.square().mean(dim=1)`
+    You average the squares of a code's numbers. ‖e‖² is their sum.
+sign_of_the_lengths: `codebook.square().sum(dim=1)` → `-codebook.square().sum(dim=1)`
+    The sign of ‖e‖² is wrong: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖².
+lengths_along_the_codes: `codebook.square().sum(dim=1)` → `codebook.square().sum(dim=0)`
+    You sum over the codes, dim=0. ‖e‖² is one number for each code: sum over its D numbers, dim=1.
+differences_with_signs: `distances.argmin(dim=1)` → `(z[:, None] - codebook).sum(-1).argmin(1)`
+    You sum the differences with their signs, without squares, and take the smallest sum. Nearest means the smallest
+    Euclidean distance.
+largest_difference: `distances.argmin(dim=1)` → `(z[:, None] - codebook).abs().amax(-1).argmin(1)`
+    You measure distance by the largest of the D differences. Nearest means the smallest Euclidean distance: squares of
+    all of them, added.
+summed_over_the_codes: `distances.argmin(dim=1)` → `(z[:, None] - codebook).square().sum(1).argmin(1)`
+    z[:, None] - codebook is (M, K, D), and you sum over dim 1, the codes. A distance is a sum over the D numbers,
+    dim=-1.
 codes_themselves: `distances.argmin(dim=1)` → `codebook[distances.argmin(dim=1)]`
     You return the nearest codes themselves. Asked for are their indices, (M,).
 summed_over_the_codes: `distances.argmin(dim=1)` → `(z[:, None] - codebook).square().sum(dim=1).argmin(dim=1)`
@@ -118,6 +133,18 @@ difference_subtracted: `z + (z_q - z).detach()` → `z - (z_q - z).detach()`
 reversed: `z + (z_q - z).detach()` → `z_q + (z - z_q).detach()`
     The roles are reversed: the value is z and the gradient goes to z_q. It should have the value of z_q, and send the
     gradient to z.
+nothing_taken_off: `z + (z_q - z).detach()` → `z + z_q.detach()`
+    The value is z + z_q. Add the difference z_q − z, detached, so that z_q alone is left of it.
+sum_of_both: `z + (z_q - z).detach()` → `z.detach() + z_q`
+    The value is z + z_q, and the gradient goes to z_q. Add the difference z_q − z, detached, to z.
+difference_added_to_the_codes: `z + (z_q - z).detach()` → `z_q + (z_q - z).detach()`
+    The value is 2z_q − z. The difference z_q − z belongs to z, and then it is z_q.
+difference_alone: `z + (z_q - z).detach()` → `(z_q - z).detach()`
+    This is the difference z_q − z alone. Added to z, it has the value of z_q.
+gradient_reversed: `z + (z_q - z).detach()` → `(z_q + z).detach() - z`
+    The value is right, and the gradient of z has a minus: z itself is to be added, and z.detach() taken off.
+half_the_gradient: `z + (z_q - z).detach()` → `0.5 * z + (z_q - 0.5 * z).detach()`
+    The value is right, and z gets half the gradient. It gets all of it: z + (z_q − z), with the difference detached.
 gradient_to_both: `z + (z_q - z).detach()` → `z + z_q - z.detach()`
     The gradient goes to z and to z_q as well. The codebook does not learn from the reconstruction: detach the whole
     difference, z_q included.
@@ -234,6 +261,13 @@ def axes_swapped(z, z_q, commitment=0.25):
     return (a.sum(0) + commitment * b.sum(0)).mean()
 
 
+@vq_loss.mistake(
+    "You take one norm of all M · D differences. Equation 3 has a squared distance for each vector: the sum of its D squares, and the mean over the M vectors."
+)
+def one_norm_for_all(z, z_q, commitment=0.25):
+    return (z.detach() - z_q).norm() + commitment * (z - z_q.detach()).norm()
+
+
 @vq_loss.mistake("You add absolute differences. A squared distance is the sum of the squares.")
 def absolute_differences(z, z_q, commitment=0.25):
     a, b = (z.detach() - z_q).abs(), (z - z_q.detach()).abs()
@@ -285,6 +319,14 @@ gradient_to_both: `straight_through(z, self.lookup(indices))` → `z + self.look
     The reconstruction's gradient goes to the codebook as well. Give back straight_through(z, z_q), which sends it to z alone.
 reshaped_back_without_permuting: `straight_through(z, self.lookup(indices))` → `straight_through(z, self.codebook[indices].reshape(z.shape))`
     `forward` reshapes the codes to z's shape where it should permute: self.codebook[indices] is (N, H, W, D). Take `lookup`.
+cut_back_without_permuting: `straight_through(z, self.lookup(indices))` → `straight_through(vectors, self.codebook[indices.flatten()]).reshape(z.shape)`
+    `forward` reshapes the vectors, (N·H·W, D), to z's shape, where the channels come second. Take `lookup`, or view them
+    as (N, H, W, D) and permute.
+seven_written_down: `indices.view(n, height, width)` → `indices.view(-1, 7, 7)`
+    The grid is 7 × 7 whatever z is. Its rows and columns are in z.shape.
+viewed: `.reshape(-1, dim)` → `.view(-1, dim)`
+    After permute the numbers of a vector don't lie side by side in memory, and view needs that. Take reshape, which
+    copies them where it must.
 loss_summed_over_all_vectors: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = vq_loss(vectors, self.codebook[indices]) * len(vectors)`
     The loss is summed over all vectors. `vq_loss` averages over them, and that is the loss as it is.
 commitment_alone: `loss = vq_loss(vectors, self.codebook[indices])` → `loss = 0.25 * (vectors - self.codebook[indices].detach()).square().sum(1).mean()`
@@ -364,6 +406,14 @@ class LookupChannelsLast(_Around):
 
 
 @vector_quantizer.mistake(
+    "`lookup` swaps the rows and the columns: permute(0, 3, 2, 1). The codes come first, then rows, then columns: permute(0, 3, 1, 2)."
+)
+class LookupTransposed(_Around):
+    def lookup(self, indices):
+        return self.whole.lookup(indices).transpose(2, 3)
+
+
+@vector_quantizer.mistake(
     "`lookup` reshapes where it should permute: self.codebook[indices] is (N, H, W, D), and the channels move with .permute(0, 3, 1, 2)."
 )
 class LookupReshaped(_Around):
@@ -424,6 +474,8 @@ bits_to_the_e: `entropy.exp()` → `(entropy / torch.tensor(2.0).log()).exp()`
     2 to the power.
 counts_for_shares: ` / indices.numel()` → ``
     You take the entropy of the counts. Divide them by their total first, so that they add up to 1.
+whole_division: `/ indices.numel()` → `// indices.numel()`
+    `//` rounds down, and a share below 1 becomes 0. Divide the counts with `/`.
 divided_by_the_codes: `/ indices.numel()` → `/ n_codes`
     You divide the counts by the number of codes. The shares add up to 1 when they are divided by the number of
     indices.
@@ -438,6 +490,18 @@ entropy_in_parts_of_the_largest: `return entropy.exp()` → `return entropy / to
     You divide the entropy by log n_codes: a number from 0 to 1. The perplexity is the entropy's exponential, a number of codes.
 softmax_of_the_counts: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `torch.bincount(indices.flatten(), minlength=n_codes).float().softmax(0)`
     You take a softmax of the counts, which makes almost everything the largest of them. Shares are counts divided by their total.
+not_flattened: `indices.flatten()` → `indices`
+    `indices` may have any shape, and bincount wants one dimension: flatten them.
+unused_codes_count_once: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(lambda counts: counts / counts.sum())(torch.bincount(indices.flatten(), minlength=n_codes).clamp(min=1))`
+    You count each code at least once. A code that does not occur has the share 0, and contributes 0.
+decimal_to_the_e: `return entropy.exp()` → `return (entropy / torch.tensor(10.0).log()).exp()`
+    Your entropy is in decimal logarithms, and you raise e to it. The base is the same in both: natural logarithm and exp.
+softmax_of_the_shares: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()).softmax(0)`
+    You take a softmax of the shares, which makes them nearly equal. They add up to 1 already.
+base_of_the_codebook: `return entropy.exp()` → `return (entropy / torch.tensor(float(n_codes)).log()).exp()`
+    You divide the entropy by log n_codes before you take exp. The perplexity is exp of the entropy in nats.
+smallest_share: `return entropy.exp()` → `return 1 / shares[shares > 0].min()`
+    This is one over the smallest share. The perplexity is the exponential of the entropy.
 one_added_to_each: `torch.bincount(indices.flatten(), minlength=n_codes) / indices.numel()` → `(torch.bincount(indices.flatten(), minlength=n_codes) + 1) / (indices.numel() + n_codes)`
     You add 1 to each count. Nothing is added here: a code that does not occur contributes 0.
 """)
@@ -510,6 +574,17 @@ old_counts_in_the_quotient: `counts = decay * counts + (1 - decay) * assigned.su
     The counts are not updated. Both averages take the new batch in: counts and sums.
 sums_not_updated: `sums = decay * sums + (1 - decay) * assigned.T @ z` → `sums = decay * sums`
     The sums decay, but the vectors of this batch are not added to them.
+condition_along_the_numbers: `torch.where(counts[:, None] > 0` → `torch.where(counts > 0`
+    The condition has the shape (K,), and is laid along the D numbers of a code. It is one for each code: counts[:, None] > 0.
+counts_along_the_numbers: `sums / counts[:, None]` → `sums / counts`
+    `counts` has the shape (K,), and is laid along the D numbers of a code. It divides each code's row: counts[:, None].
+summed_over_the_codes: `assigned.sum(dim=0)` → `assigned.sum(dim=1)`
+    You count for each vector how many codes it has, which is 1. nₖ is the number of a code's vectors: sum over dim=0.
+differences_in_the_sums: `assigned.T @ z` → `assigned.T @ (z - codebook[indices])`
+    You add the differences z − e to `sums`. It holds sums of the vectors themselves: their quotient with the counts is
+    the code.
+divided_by_the_batch: `sums / counts[:, None]` → `sums / assigned.sum(dim=0).clamp(min=1)[:, None]`
+    You divide the running sums by this batch's counts. Divide by the running counts.
 only_codes_of_the_batch: `torch.where(counts[:, None] > 0` → `torch.where(assigned.sum(0)[:, None] > 0`
     Only the codes that this batch uses are moved. A code with a count above 0 is always sums / counts, whether it was
     used this time or not.
@@ -627,6 +702,17 @@ def one_vector_for_each_code(codebook, counts, sums, z, indices, decay=0.99):
     return torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), counts, sums
 
 
+@ema_update.mistake(
+    "`n[indices] += 1` and `m[indices] += z` write each index once, so that of a code's vectors one alone counts. Use `index_add_`, or one-hot rows."
+)
+def each_index_once(codebook, counts, sums, z, indices, decay=0.99):
+    last, once = torch.zeros_like(sums), torch.zeros_like(counts)
+    last[indices] += z.detach()
+    once[indices] += 1
+    counts, sums = decay * counts + (1 - decay) * once, decay * sums + (1 - decay) * last
+    return torch.where(counts[:, None] > 0, sums / counts[:, None], codebook), counts, sums
+
+
 @ema_update.variant
 @torch.no_grad()
 def by_index_add(codebook, counts, sums, z, indices, decay=0.99):
@@ -681,6 +767,21 @@ one_place_too_far: `middle + (kind == "B") :` → `middle + 1 + (kind == "B") :`
     after it.
 own_row_hidden: `mask[middle, middle + (kind == "B") :] = 0` → `mask[middle] = 0\n    mask[middle, middle] = float(kind == "B")`
     The centre's whole row is hidden. What stands to the left of the centre comes earlier in reading order: show it.
+upside_down: `return mask` → `return mask.flip(0)`
+    The rows below are visible, and those above hidden. Row 0 of the mask is the one above the centre, and comes earlier in
+    reading order.
+left_and_right_swapped: `return mask` → `return mask.flip(1)`
+    In the centre's own row you show what stands to its right. Reading order goes from left to right: show what is to the
+    left.
+four_dimensions: `return mask` → `return mask[None, None]`
+    The mask has two dimensions, (kernel_size, kernel_size): in front of a weight it is broadcast by itself.
+minus_infinity: `return mask` → `return torch.where(mask > 0, 0.0, -torch.inf)`
+    These are 0 and −∞, to be added to logits. This mask is multiplied with weights: 1 is visible, 0 is hidden.
+middle_too_far: `kernel_size // 2` → `kernel_size // 2 + 1`
+    Your middle is one too far. Rows are counted from 0, so the middle one of kernel_size is kernel_size // 2.
+upper_triangle: `return mask` → `return torch.ones(kernel_size, kernel_size).triu(0 if kind == "B" else 1)`
+    An upper triangle is not the mask. Reading order is row by row: all rows above the centre, and in its own row what
+    stands to its left.
 lower_triangle: `return mask` → `return torch.ones(kernel_size, kernel_size).tril(0 if kind == "B" else -1)`
     A lower triangle is not the mask. Reading order is row by row: all rows above the centre, and in its own row what
     stands to its left.
@@ -760,6 +861,24 @@ every_code: `return -chosen.flatten(1).sum(1)` → `return -log_probs.flatten(1)
     You add up −log p of all K codes in each place. Only the one that stands there is paid for: pick it by `indices`.
 summed_over_images: `chosen.flatten(1).sum(1)` → `chosen.sum(0).squeeze(0)`
     You sum over the images. Each image keeps its own length: sum over its places.
+softmax_over_everything: `logits.log_softmax(dim=1)` → `logits.flatten(1).log_softmax(1).view_as(logits)`
+    The softmax runs over codes and places together. The K logits of each place have one of their own: dim=1.
+softmax_over_the_places: `logits.log_softmax(dim=1)` → `logits.flatten(2).log_softmax(2).view_as(logits)`
+    The softmax runs over the places. The K logits of one place lie along dim=1.
+largest_logit_subtracted: `logits.log_softmax(dim=1)` → `(logits - logits.amax(1, keepdim=True))`
+    You subtract the largest logit, and no more. The normalising term is the logarithm of the sum of all exponentials:
+    log_softmax.
+most_likely_code: `log_probs.gather(1, indices[:, None])` → `log_probs.amax(1, keepdim=True)`
+    You take the most likely code in each place. Asked for is the length of the one that stands there: pick it by
+    `indices`.
+probability_itself: `return -chosen.flatten(1).sum(1)` → `return chosen.flatten(1).sum(1).exp()`
+    This is the probability of the grid, the product over its places. Its length is −log of that: −log p, added up.
+batch_mean: `.flatten(1).sum(1)` → `.flatten(1).sum(1).mean()`
+    You also average over the images. Each keeps its own code length: (N,).
+always_49_places: `chosen.flatten(1).sum(1)` → `chosen.flatten(1).mean(1) * 49`
+    You take 49 places for granted. Sum over those that there are.
+index_at_the_end: `indices[:, None]` → `indices[..., None]`
+    `gather` along dim 1 wants the indices with the K dimension there: indices[:, None] is (N, 1, H, W).
 one_for_each_place: `chosen.flatten(1).sum(1)` → `chosen.squeeze(1)`
     You return −log p of each place. An image's length is their sum: (N,).
 """)
@@ -813,6 +932,14 @@ def constant_in_the_logarithm(logits, indices):
     return -(logits.softmax(1).gather(1, indices[:, None]) + 1e-8).log().flatten(1).sum(1)
 
 
+@code_length.mistake(
+    "You take the exponentials of the logits themselves: of some hundreds they are infinite, and ∞/∞ is NaN. Use log_softmax."
+)
+def exponentials_of_logits(logits, indices):
+    p = logits.exp() / logits.exp().sum(1, keepdim=True)
+    return -p.gather(1, indices[:, None]).log().flatten(1).sum(1)
+
+
 @code_length.variant
 def by_cross_entropy(logits, indices):
     return F.cross_entropy(logits, indices, reduction="none").sum(dim=(1, 2))
@@ -854,6 +981,19 @@ sigmoid_for_softmax: `(logits / temperature).softmax(dim=1)` → `(logits / temp
     You take a sigmoid of each logit. The probabilities of the K codes are their softmax.
 root_of_the_temperature: `logits / temperature` → `logits / temperature**0.5`
     You divide by the root of the temperature. The logits are divided by T itself.
+logits_for_probabilities: `(logits / temperature).softmax(dim=1)` → `(logits / temperature)`
+    You hand the logits to `multinomial`, which takes probabilities: their softmax comes in between.
+log_probabilities: `.softmax(dim=1)` → `.log_softmax(dim=1)`
+    You hand log-probabilities to `multinomial`, which takes the probabilities themselves: softmax.
+drawn_from_the_first: `torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `torch.multinomial(probabilities[0], len(labels), replacement=True, generator=generator)`
+    All images are drawn from the probabilities of the first. Each has a row of its own: torch.multinomial(probabilities, 1).
+column_of_draws: `torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `torch.multinomial(probabilities, 1, generator=generator)`
+    `multinomial` returns a column, (N, 1), and a place of N grids is (N,): take [:, 0].
+first_place_left_0: `indices[:, row, column] = torch.multinomial(probabilities, 1, generator=generator)[:, 0]` → `indices[:, row, column] = torch.multinomial(probabilities, 1, generator=generator)[:, 0] * (row + column > 0)`
+    The first place is never drawn, and stays 0. The prior has a distribution for it as well: begin there.
+logits_of_the_place_before: `prior(indices, labels)[:, :, row, column]` → `prior(indices, labels).flatten(2)[:, :, max(7 * row + column - 1, 0)]`
+    You read the logits of the place before. The masks see to it that those *at* a place depend on what comes before it
+    alone: read them where you draw.
 first_image_for_all: `return indices` → `return indices[:1].expand(len(labels), -1, -1)`
     All images are the first one once more. Each sample has a grid of its own.
 """)

@@ -44,7 +44,8 @@ def first_difference(seen: Observation, reference: Observation) -> Difference | 
 def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     """What to say where a fact of the reference was not seen. places: of all facts of the reference."""
     raised = by_place.get((known.label, RAISED))
-    if raised is None:  # what failed before it, such as the making of a module
+    parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
+    if raised is None and not (known.results and parts):  # what failed before it, such as the making of a module
         raised = next((f for place, f in by_place.items() if f.what == RAISED and place not in places), None)
     if raised is not None:
         if raised.value == NOT_WRITTEN:
@@ -61,7 +62,6 @@ def _missing(known: Fact, by_place: dict, places: set) -> Difference:
     )
     if pitfall is not None:
         return Difference(f"{pitfall.label}: {pitfall.told}")
-    parts = sum(1 for (label, _), fact in by_place.items() if label == known.label and fact.results)
     if known.results and parts:
         if known.results == 1 and np.shape(known.value)[:1] == (parts,):
             return Difference(f"{known.label}: it returned a list or tuple of {parts}; they belong into one tensor.")
@@ -163,6 +163,8 @@ def _number_hint(found: Fact, known: Fact) -> str:
         return f"is infinite in {int(np.isinf(value).sum())} of {value.size} places (log of 0, or an overflow in exp?)."
     if "gradient" in known.what and not value.any():
         return "is zero: nothing flows back. Is something detached, under no_grad, or turned into a Python number?"
+    # Of counts and indices several are easily off by the same, or by one factor: that says nothing of where they come from.
+    whole = found.value.dtype.kind in "iu"
     places = f"is off in {int(wrong.sum())} of {value.size} places"
     if value.size == 1:
         places = f"is {_show(found.value)}, which is off"
@@ -172,12 +174,14 @@ def _number_hint(found: Fact, known: Fact) -> str:
         return f"{places}, always by the same amount."
     if factor := _same_factor(value, want):
         by = "by the factor" if value.size == 1 else "always by the same factor,"
-        return f"{places}, {by} {factor:.4g}. Is it a constant, or a mean instead of a sum?"
+        question = "" if whole else " Is it a constant, or a mean instead of a sum?"
+        return f"{places}, {by} {factor:.4g}.{question}"
     if relation := same_shape(value, want, wrong):
         return f"{places}: {relation}"
     if value.size > 1:
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
-        return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}{one_number(value, want, wrong) or '.'}"
+        alike = "" if whole and not wrong.all() else one_number(value, want, wrong)
+        return f"{places}; the first is at {list(first)}, where you have {value[first]:.4g}{alike or '.'}"
     return f"{places}."
 
 

@@ -22,7 +22,7 @@ def note_own_noise(see: Recorder, label: str, module: nn.Module, *row: Tensor) -
         again = bool(torch.allclose(module(*row)[0], module(*row)[0]))
         told = "equal images in one batch come out equal: is no noise drawn, or one for all? Each image gets its own."
         if alike and again:
-            told = "no noise is drawn at all: this decodes one and the same z every time. z is a sample of q(z | x)."
+            told = "no noise is drawn in the call: this decodes one and the same z every time. z is a new sample of q(z | x) in each."
         see.note(label, "images of one batch share their noise", bool(torch.allclose(many[0], many[1])), told=told)
         told = "two calls draw the same noise: each call draws its own, without a seed."
         see.note(label, "two calls draw the same noise", again, told=told)

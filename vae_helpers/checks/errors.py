@@ -18,7 +18,9 @@ MEANINGS = {
     r"'NoneType' object|must be Tensor, not NoneType|'NoneType'$": (
         "Something is None there: was a default not replaced, or does a function return nothing?"
     ),
-    r"Can't call numpy\(\) on Tensor that requires grad": "NumPy knows no gradients: stay with PyTorch's functions.",
+    r"Can't call numpy\(\) on Tensor that requires grad": (
+        "NumPy knows no gradients: stay with PyTorch's functions, or, where no gradient is to flow back, take .detach() first."
+    ),
     r"all elements of input should be between 0 and 1": (
         "That function takes probabilities; logits go into binary_cross_entropy_with_logits."
     ),
@@ -51,6 +53,12 @@ MEANINGS = {
     ),
     r"before Module\.__init__\(\) call": "Call super().__init__() in the first line of your __init__.",
     r"grad can be implicitly created only for scalar outputs": "backward() starts from one number: take the sum of the many first.",
+    r"Sizes of tensors must match except in dimension": (
+        "torch.cat joins along one dimension, and in all others the tensors must be of one size: print their shapes."
+    ),
+    r"stack expects each tensor to be equal size": (
+        "torch.stack makes a new dimension, of tensors of one shape; along one that they have, torch.cat joins them."
+    ),
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }
 

@@ -89,7 +89,12 @@ def conditional_vae(implementation, see: Recorder) -> None:
             module = implementation(3, **options)
             if not isinstance(module, nn.Module):
                 raise TypeError(f"{name} is a {type(module).__name__}, not an nn.Module")
-            see.note(name, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
+            parameters = sum(p.numel() for p in module.parameters())
+            told = (
+                "the module has no parameters, so that an optimizer has nothing to train: make both networks in `__init__`, "
+                "each as an attribute of `self`."
+            )
+            see.note(name, "number of parameters", parameters, rtol=0, told=None if parameters else told)
             y = torch.from_numpy(see.rng.permutation(n_classes)[:4].copy())
             # Both halves by themselves, so that what `forward` does wrong is seen in `forward`.
             fill_parameters(module, lambda m: (*m.encode(x[:1], y[:1]), m.decode(z[:1].abs(), y[:1])), see.seed)  # noqa: B023
@@ -201,12 +206,21 @@ def cvae_loss(implementation, see: Recorder) -> None:
         terms(toy, torch.zeros(1500, 1, 28, 28), y)
         mu, logvar = toy.encode(torch.zeros(1500, 1, 28, 28), y)
         noise = (toy.decoded - mu) * (-0.5 * logvar).exp()
+        terms(toy, torch.zeros(1500, 1, 28, 28), y)
+        again = bool(torch.allclose((toy.decoded - mu) * (-0.5 * logvar).exp(), noise, atol=1e-4))
+        told = "two images of one batch share their noise: draw a row of it for each, (N, D)."
+        see.note(label, "two images share their noise", bool(torch.allclose(noise[0], noise[1], atol=1e-4)), told=told)
+        told = "two calls have the same noise: with None, each call draws its own, without a seed."
+        see.note(label, "two calls have the same noise", again, told=told)
         # 7 standard errors of the difference of two samples of 1,500, per dimension.
         error = 7 * 2**0.5 / 1500**0.5
         see.note(label, "mean of the noise that was drawn", noise.mean(0), atol=error)
-        see.note(label, "spread of the noise that was drawn", noise.std(0).log(), atol=error / 2**0.5)
-        told = "two images of one batch share their noise: draw a row of it for each, (N, D)."
-        see.note(label, "two images share their noise", bool(torch.allclose(noise[0], noise[1], atol=1e-4)), told=told)
+        spread = ", ".join(f"{number:.2g}" for number in noise.std(0).tolist())
+        told = f"the noise has the standard deviation {spread}. A draw from N(0, I) has 1 in each dimension."
+        spread = noise.std(0).clamp(min=1e-3).log()  # where it is 0 but for rounding, too
+        see.note(label, "spread of the noise that was drawn", spread, atol=error / 2**0.5, told=told)
+    x, y = (see.uniform(2, 1, 28, 28) > 0.6).float(), torch.tensor([1, 3])
+    _note_mode(see, "the model", toy, lambda: terms(toy, x, y))
 
 
 class GlassCVAE(LinearConditionalVAE):
@@ -254,11 +268,11 @@ def generate_class(implementation, see: Recorder) -> None:
         see.note(label, "darkest pixel is below 0", bool(images.min() < 0), told=told)
         see.note(label, "brightest pixel is above 1", bool(images.max() > 1), told=told)
         z = torch.logit(images[:, :d].double())
-        note_codes(see, label, z)
         told = "two images in a row are made of the same z: draw one for each label, (N, D)."
         see.note(label, "two images in a row have the same z", bool(torch.equal(z[0], z[1])), told=told)
         told = "two images of one class are made of the same z: draw one for each label in y, not one for each class."
         see.note(label, "two images of one class have the same z", bool(torch.equal(z[0], z[n_classes])), told=told)
+        note_codes(see, label, z)
     note_generator(see, "5 labels", lambda **options: implementation(toy, y[:5], **options))
     _note_mode(see, "the model", toy, lambda: implementation(toy, y))
 
@@ -304,6 +318,9 @@ class GlassQuadrantVAE(nn.Module):
     def __init__(self, latent_dim: int):
         super().__init__()
         self.latent_dim = latent_dim
+
+    def encode(self, *images: Tensor) -> None:
+        raise RuntimeError("encode was called: nothing is encoded here, z is drawn from the prior")
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
         if z.ndim != 2 or z.shape[1] != self.latent_dim or c.shape != (len(z), 1, 28, 28):

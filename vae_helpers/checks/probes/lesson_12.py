@@ -135,7 +135,9 @@ def vector_quantizer(implementation, see: Recorder) -> None:
                     "quantizer.codebook is not an nn.Parameter: leave the line of __init__ that makes it as it is"
                 )
             see.note(label, "codebook", f"shape {tuple(module.codebook.shape)}")
-            see.note(label, "number of parameters", sum(p.numel() for p in module.parameters()), rtol=0)
+            parameters = sum(p.numel() for p in module.parameters())
+            told = "it has parameters besides `codebook`, which is to be its only one: take the codes from `self.codebook`."
+            see.note(label, "number of parameters", parameters, rtol=0, told=told if parameters > k * d else None)
             with torch.no_grad():
                 module.codebook.copy_(codebook)
             _quantize(module, z, weights, see, label)
@@ -244,6 +246,7 @@ def code_length(implementation, see: Recorder) -> None:
     see.call("3 images, 5 codes, a 2 × 4 grid", implementation, *draw(3, 5, 2, 4), **names)
     see.call("4 images, 4 codes, a 4 × 4 grid", implementation, *draw(4, 4, 4, 4), **names)
     see.call("one image, 6 codes, a 3 × 3 grid", implementation, *draw(1, 6, 3, 3), **names)
+    see.call("2 images, 3 codes, one place", implementation, *draw(2, 3, 1, 1), **names)
     logits, indices = draw(2, 3, 2, 2)
     see.call("logits of some hundreds", implementation, 150 * logits, indices, atol=1e-2, **names)
 
