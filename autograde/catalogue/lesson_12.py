@@ -50,9 +50,6 @@ summed_over_the_codes: `distances.argmin(dim=1)` → `(z[:, None] - codebook).sq
     dim=-1.
 codes_themselves: `distances.argmin(dim=1)` → `codebook[distances.argmin(dim=1)]`
     You return the nearest codes themselves. Asked for are their indices, (M,).
-summed_over_the_codes: `distances.argmin(dim=1)` → `(z[:, None] - codebook).square().sum(dim=1).argmin(dim=1)`
-    You sum the squared differences over the codes, and pick one of the D numbers. Sum over the numbers, the last dimension,
-    and take argmin over the codes.
 one_for_all_vectors: `distances.argmin(dim=1)` → `distances.argmin()`
     You return one index, where the whole table is smallest. Each of the M vectors has one: look along the codes.
 """)
@@ -150,8 +147,6 @@ gradient_to_both: `z + (z_q - z).detach()` → `z + z_q - z.detach()`
     difference, z_q included.
 half_way: `z + (z_q - z).detach()` → `(z + z_q) / 2`
     The value lies half-way between z and z_q. It is that of z_q; only the gradient is z's.
-gradient_reversed: `z + (z_q - z).detach()` → `z_q.detach() - (z - z.detach())`
-    The gradient reaches z with the sign reversed: add z − z.detach(), which is 0, and don't subtract it.
 returns_z: `z + (z_q - z).detach()` → `z`
     The value is z itself, so the decoder sees codes that were never quantised. Add the difference z_q − z, detached.
 wrong_part_detached: `z + (z_q - z).detach()` → `z.detach() + (z_q - z)`
@@ -846,9 +841,6 @@ wrong_dimension: `log_softmax(dim=1)` → `log_softmax(dim=-1)`
 not_normalised: `logits.log_softmax(dim=1)` → `logits`
     You take the logit of the code itself. Logits are log-probabilities only after log_softmax: the normalising term is
     missing.
-largest_of_each_place: `log_probs.gather(1, indices[:, None])` → `log_probs.amax(dim=1, keepdim=True)`
-    You take the largest log-probability of each place, so that `indices` plays no part. Pick that of the code that stands
-    there: gather.
 logarithm_of_the_sum: `return -chosen.flatten(1).sum(1)` → `return -chosen.exp().flatten(1).sum(1).log()`
     You add up probabilities and take the logarithm of the sum. The chain rule multiplies them: add up their logarithms.
 softmax_twice: `logits.log_softmax(dim=1)` → `logits.softmax(dim=1).log_softmax(dim=1)`
