@@ -109,6 +109,18 @@ averaged_over_rows: `return log_p - log_q` → `return (log_p - log_q).mean()`
     The rows are averaged. Each keeps a number of its own: (N,).
 log_variance_of_one: `log_normal(z2, torch.zeros_like(z2), torch.zeros_like(z2))` → `log_normal(z2, torch.zeros_like(z2), torch.ones_like(z2))`
     You give the prior of z2 a log-variance of 1. Its variance is 1, whose logarithm is 0.
+second_layer_not_drawn: `z2 = mu2 + (0.5 * logvar2).exp() * eps2` → `z2 = mu2`
+    z2 is the mean mu2. A sample of q(z2 | z1) adds σ2·eps2.
+first_layer_not_drawn: `z1 = mu1 + (0.5 * logvar1).exp() * eps1` → `z1 = mu1`
+    z1 is the mean mu1. A sample of q(z1 | x) adds σ1·eps1.
+middle_prior_of_the_mean: `model.decode2(z2)` → `model.decode2(mu2)`
+    p(z1 | z2) is taken at the mean mu2. All densities belong at the z2 that was drawn.
+noise_of_the_first_layer: `* eps2` → `* eps1`
+    z2 is made with eps1, the noise of z1. It has noise of its own, eps2.
+standard_prior_too: `log_p = model.log_likelihood(x, z1)` → `log_p = model.log_likelihood(x, z1) + log_normal(z1, torch.zeros_like(z1), torch.zeros_like(z1))`
+    z1 has two priors, N(0, I) and p(z1 | z2). Only z2 has the prior N(0, I).
+likelihood_subtracted: `log_p = model.log_likelihood(x, z1)` → `log_p = -model.log_likelihood(x, z1)`
+    The likelihood is subtracted. `log_likelihood` is no loss: it is added, as the other terms of log p.
 """)
 hierarchical_elbo.recurring(detached)
 
@@ -147,6 +159,47 @@ def _log_weight(model, x, z1, z2, q1, q2):
     return (
         model.log_likelihood(x, z1) + log_density(z1, *model.decode2(z2)) - 0.5 * (z2**2 + math.log(2 * math.pi)).sum(1) - up
     )
+
+
+@hierarchical_elbo.mistake(
+    "Both layers are KLs in closed form. That is a good estimate of the same bound, but another one: here all five densities are taken at the drawn z1 and z2."
+)
+def both_kls_in_closed_form(model, x, eps1, eps2):
+    mu1, logvar1 = model.encode1(x)
+    z1 = mu1 + (0.5 * logvar1).exp() * eps1
+    mu2, logvar2 = model.encode2(z1)
+    mu, logvar = model.decode2(mu2 + (0.5 * logvar2).exp() * eps2)
+    first = kl_divergence(Normal(mu1, (0.5 * logvar1).exp()), Normal(mu, (0.5 * logvar).exp())).sum(-1)
+    return model.log_likelihood(x, z1) - first - kl_divergence(Normal(mu2, (0.5 * logvar2).exp()), Normal(0.0, 1.0)).sum(-1)
+
+
+@hierarchical_elbo.mistake(
+    "Both layers have a KL to N(0, I), as two plain VAEs would. The prior of z1 is p(z1 | z2): model.decode2(z2) describes it."
+)
+def two_plain_kls(model, x, eps1, eps2):
+    mu1, logvar1 = model.encode1(x)
+    z1 = mu1 + (0.5 * logvar1).exp() * eps1
+    mu2, logvar2 = model.encode2(z1)
+    return (
+        model.log_likelihood(x, z1)
+        - 0.5 * (mu1**2 + logvar1.exp() - 1 - logvar1).sum(1)
+        - 0.5 * (mu2**2 + logvar2.exp() - 1 - logvar2).sum(1)
+    )
+
+
+@hierarchical_elbo.mistake(
+    "The draws are right, but the log densities take exp(logvar) for the standard deviation. It is the variance: σ = exp(½·logvar)."
+)
+def variance_in_the_densities(model, x, eps1, eps2):
+    def log_density(z, mu, logvar):
+        return Normal(mu, logvar.exp()).log_prob(z).sum(-1)
+
+    mu1, logvar1 = model.encode1(x)
+    z1 = mu1 + (0.5 * logvar1).exp() * eps1
+    mu2, logvar2 = model.encode2(z1)
+    z2 = mu2 + (0.5 * logvar2).exp() * eps2
+    log_p = model.log_likelihood(x, z1) + log_density(z1, *model.decode2(z2)) + Normal(0.0, 1.0).log_prob(z2).sum(-1)
+    return log_p - log_density(z1, mu1, logvar1) - log_density(z2, mu2, logvar2)
 
 
 @hierarchical_elbo.mistake(
@@ -214,6 +267,12 @@ one_step_only: `alpha_bar[t]` → `(alpha_bar[t] / alpha_bar[(t - 1).clamp(min=0
     You use α_t, the factor of one step. From x0 to x_t there are t steps, and their product is alpha_bar[t].
 index_off_by_one: `alpha_bar[t]` → `alpha_bar[t - 1]`
     The index is off by one. alpha_bar[0] = 1 is in front, so ᾱ_t is alpha_bar[t].
+x0_not_scaled: `signal.sqrt() * x0` → `x0`
+    x0 is left as it is. Each step shrinks it: x0 is multiplied by √ᾱ_t.
+product_taken_again: `alpha_bar[t]` → `alpha_bar.cumprod(0)[t]`
+    You take the running product once more. alpha_bar is that product already.
+one_noise_for_all: `* eps` → `* eps[:1]`
+    All rows get the noise of the first one. Every row has noise of its own.
 column_meets_the_rows_of_pixels: `alpha_bar[t].view(-1, *[1] * (x0.ndim - 1))` → `alpha_bar[t][:, None]`
     `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: add as many ones as
     x0 has, or the row of an image meets another row's step.
@@ -297,6 +356,20 @@ alpha_bar_for_alpha: `(now / before).sqrt() * (1 - before)` → `now.sqrt() * (1
     In the weight of x_t stands √ᾱ_t, with a bar. It is the α of this one step, ᾱ_t/ᾱ_{t−1}.
 index_off_by_one: `alpha_bar[t], alpha_bar[t - 1]` → `alpha_bar[(t + 1).clamp(max=len(alpha_bar) - 1)], alpha_bar[t]`
     The indices are off by one: ᾱ_t is alpha_bar[t], and ᾱ_{t−1} is alpha_bar[t - 1].
+indices_shifted: `alpha_bar[t], alpha_bar[t - 1]` → `alpha_bar[t - 1], alpha_bar[t - 2]`
+    The indices are off by one. alpha_bar[0] = 1 is in front: ᾱ_t is alpha_bar[t], and ᾱ_{t−1} is alpha_bar[t - 1].
+beta_of_all_steps: `beta = 1 - now / before` → `beta = 1 - now`
+    You take 1 − ᾱ_t for β_t. β_t belongs to one step: 1 − α_t, with α_t = ᾱ_t/ᾱ_{t−1}.
+denominators_missing: `beta / (1 - now)\n    of_xt = (now / before).sqrt() * (1 - before) / (1 - now)` → `beta\n    of_xt = (now / before).sqrt() * (1 - before)`
+    The denominator 1 − ᾱ_t is missing in both weights of the mean.
+denominators_rooted: `beta / (1 - now)\n    of_xt = (now / before).sqrt() * (1 - before) / (1 - now)` → `beta / (1 - now).sqrt()\n    of_xt = (now / before).sqrt() * (1 - before) / (1 - now).sqrt()`
+    Both weights of the mean are divided by √(1 − ᾱ_t). The denominator is 1 − ᾱ_t, without a root.
+precision: `variance = beta * (1 - before) / (1 - now)` → `variance = (1 - now) / (beta * (1 - before))`
+    Your second result is one over the variance, the precision. The variance is asked for.
+variance_first: `return rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt, variance` → `return variance, rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt`
+    The two results have changed places: first the mean, then the variance.
+weights_meet_the_columns: `rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt` → `of_x0 * x0 + of_xt * xt`
+    The weights are (N,), and line up with the columns of x0. Use `rows` where they meet x0 and xt.
 column_meets_the_rows_of_pixels: `rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt` → `of_x0[:, None] * x0 + of_xt[:, None] * xt`
     `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: use `rows`.
 """)
@@ -308,6 +381,46 @@ column_meets_the_rows_of_pixels: `rows(of_x0, x0) * x0 + rows(of_xt, xt) * xt` �
 def undoes_the_step(x0, xt, t, alpha_bar):
     alpha = alpha_bar[t] / alpha_bar[t - 1]
     return xt / _like(alpha.sqrt(), xt), reference("posterior_mean_variance")(x0, xt, t, alpha_bar)[1]
+
+
+@posterior_mean_variance.mistake("All rows are at the step of the first one. Every row has a t of its own.")
+def one_t_for_all(x0, xt, t, alpha_bar):
+    return reference("posterior_mean_variance")(x0, xt, t[:1].expand(len(t)), alpha_bar)
+
+
+def _posterior(x0, xt, now, before, alpha):
+    beta = 1 - alpha
+    mean = _like(before.sqrt() * beta / (1 - now), x0) * x0 + _like(alpha.sqrt() * (1 - before) / (1 - now), xt) * xt
+    return mean, beta * (1 - before) / (1 - now)
+
+
+@posterior_mean_variance.mistake("You take ᾱ_t for α_t. α_t belongs to one step: ᾱ_t/ᾱ_{t−1}.")
+def bar_for_alpha_everywhere(x0, xt, t, alpha_bar):
+    return _posterior(x0, xt, alpha_bar[t], alpha_bar[t - 1], alpha_bar[t])
+
+
+@posterior_mean_variance.mistake("Your α_t stands on its head, ᾱ_{t−1}/ᾱ_t, which is above 1. It is ᾱ_t/ᾱ_{t−1}.")
+def alpha_upside_down(x0, xt, t, alpha_bar):
+    return _posterior(x0, xt, alpha_bar[t], alpha_bar[t - 1], alpha_bar[t - 1] / alpha_bar[t])
+
+
+@posterior_mean_variance.mistake(
+    "This is q(x_{t−1} | x0), which doesn't look at x_t. Bayes' rule weighs it with what x_t says of x_{t−1}."
+)
+def without_xt(x0, xt, t, alpha_bar):
+    before = alpha_bar[t - 1]
+    return _like(before.sqrt(), x0) * x0, 1 - before
+
+
+@posterior_mean_variance.mistake(
+    "At t = 1 your mean is NaN: the precision of what x0 says, 1/(1 − ᾱ_0), is 1/0 there. Ho et al.'s equation 7 divides by 1 − ᾱ_t alone."
+)
+def precisions_at_the_first_step(x0, xt, t, alpha_bar):
+    now, before = alpha_bar[t], alpha_bar[t - 1]
+    alpha = now / before
+    variance = 1 / (1 / (1 - before) + alpha / (1 - alpha))
+    of_x0, of_xt = before.sqrt() / (1 - before), alpha.sqrt() / (1 - alpha)
+    return _like(variance, x0) * (_like(of_x0, x0) * x0 + _like(of_xt, xt) * xt), variance
 
 
 @posterior_mean_variance.variant
@@ -368,12 +481,24 @@ noise_added_back: `(xt - rows(` → `(xt + rows(`
 divided_by_alpha: `rows(alpha.sqrt(), xt)` → `rows(alpha, xt)`
     You divide by α_t. A step forward multiplies by √α_t; divide by that.
 alpha_bar_for_alpha: `rows(alpha.sqrt(), xt)` → `rows(now.sqrt(), xt)`
-    You divide by √ᾱ_t, with a bar: that undoes the shrinking of all steps. One step back divides by √α_t, with α_t =
-    ᾱ_t/ᾱ_{t−1}.
+    You divide by √ᾱ_t, with a bar: that undoes the shrinking of all steps, as the guess of x0 does. One step back
+    divides by √α_t, with α_t = ᾱ_t/ᾱ_{t−1}.
 not_divided: ` / rows(alpha.sqrt(), xt)` → ``
     The division by √α_t is missing: the step forward shrank x, and the way back undoes that.
 model_told_the_step_before: `model(xt, t)` → `model(xt, t - 1)`
     The model is told t − 1. It is asked for the noise in x_t, so it must be told t.
+multiplied_by_alpha: ` / rows(alpha.sqrt(), xt)` → ` * rows(alpha.sqrt(), xt)`
+    You multiply by √α_t. The step forward did that; the way back divides by it.
+bracket_missing: `(xt - rows(beta / (1 - now).sqrt(), xt) * model(xt, t)) / rows(alpha.sqrt(), xt)` → `xt / rows(alpha.sqrt(), xt) - rows(beta / (1 - now).sqrt(), xt) * model(xt, t)`
+    Only x_t is divided by √α_t. The whole bracket is: x_t minus the predicted noise.
+no_noise_for_all: `rows(std, xt) * eps` → `rows(std * (not (t == 1).any()), xt) * eps`
+    As soon as one row is at t = 1, no row gets noise. Every row has a t of its own, and √β̃_t is 0 at t = 1 by itself.
+first_row_decides: `rows(std, xt) * eps` → `rows(std * bool(t[0] != 1), xt) * eps`
+    Whether any row gets noise hangs on the first row's t. Every row has its own, and √β̃_t is 0 at t = 1 by itself.
+noise_meets_the_rows_of_pixels: `rows(std, xt) * eps` → `std[:, None] * eps`
+    `[:, None]` beside eps adds one dimension, which is right for vectors. Images have three behind the first: use `rows`.
+noise_meets_the_columns: `rows(std, xt) * eps` → `std * eps`
+    The standard deviations are (N,), and line up with the columns of eps. Use `rows` there.
 column_meets_the_rows_of_pixels: `(xt - rows(beta / (1 - now).sqrt(), xt) * model(xt, t)) / rows(alpha.sqrt(), xt)` → `(xt - (beta / (1 - now).sqrt())[:, None] * model(xt, t)) / alpha.sqrt()[:, None]`
     `[:, None]` adds one dimension, which is right for vectors. Images have three behind the first: use `rows`.
 """)
@@ -394,6 +519,60 @@ def step_meets_the_columns(model, xt, t, alpha_bar, eps):
 def answer_taken_for_x0(model, xt, t, alpha_bar, eps):
     mean, variance = reference("posterior_mean_variance")(model(xt, t), xt, t, alpha_bar)
     return mean + _like(variance.sqrt(), xt) * eps
+
+
+def _through_a_guess(guess, xt, t, alpha_bar, eps):
+    mean, variance = reference("posterior_mean_variance")(guess, xt, t, alpha_bar)
+    return mean + _like(variance.sqrt(), xt) * eps
+
+
+def _guess(model, xt, t, alpha_bar):
+    now = _like(alpha_bar[t], xt)
+    return (xt - (1 - now).sqrt() * model(xt, t)) / now.sqrt()
+
+
+@ancestral_step.mistake(
+    "This is the guess of x0. The step goes on from it: hand it to posterior_mean_variance(x0_hat, xt, t, alpha_bar), and add √variance·eps."
+)
+def guess_of_x0(model, xt, t, alpha_bar, eps):
+    return _guess(model, xt, t, alpha_bar)
+
+
+@ancestral_step.mistake(
+    "You noise the guess of x0 again, as q_sample does. That draws from q(x_{t−1} | x̂_0), which forgets x_t: take posterior_mean_variance."
+)
+def guess_noised_again(model, xt, t, alpha_bar, eps):
+    return reference("q_sample")(_guess(model, xt, t, alpha_bar), t - 1, alpha_bar, eps)
+
+
+@ancestral_step.mistake("The guess of x0 is divided by ᾱ_t. The root is missing: (x_t − √(1 − ᾱ_t)·ε̂)/√ᾱ_t.")
+def guess_divided_by_the_bar(model, xt, t, alpha_bar, eps):
+    now = _like(alpha_bar[t], xt)
+    return _through_a_guess((xt - (1 - now).sqrt() * model(xt, t)) / now, xt, t, alpha_bar, eps)
+
+
+@ancestral_step.mistake("The guess of x0 is not divided by √ᾱ_t: it is (x_t − √(1 − ᾱ_t)·ε̂)/√ᾱ_t.")
+def guess_not_divided(model, xt, t, alpha_bar, eps):
+    now = _like(alpha_bar[t], xt)
+    return _through_a_guess(xt - (1 - now).sqrt() * model(xt, t), xt, t, alpha_bar, eps)
+
+
+@ancestral_step.mistake("In the guess of x0 the predicted noise is multiplied by 1 − ᾱ_t. The root is missing: √(1 − ᾱ_t).")
+def guess_with_the_variance(model, xt, t, alpha_bar, eps):
+    now = _like(alpha_bar[t], xt)
+    return _through_a_guess((xt - (1 - now) * model(xt, t)) / now.sqrt(), xt, t, alpha_bar, eps)
+
+
+@ancestral_step.mistake(
+    "You clamp the guess of x0 to [−1, 1]. Samplers of images do that; data here have no such bounds, so leave it as it is."
+)
+def guess_clamped(model, xt, t, alpha_bar, eps):
+    return _through_a_guess(_guess(model, xt, t, alpha_bar).clamp(-1, 1), xt, t, alpha_bar, eps)
+
+
+@ancestral_step.mistake("You return mean and variance. A sample is asked for: mean + √variance·eps.")
+def mean_and_variance(model, xt, t, alpha_bar, eps):
+    return reference("posterior_mean_variance")(_guess(model, xt, t, alpha_bar), xt, t, alpha_bar)
 
 
 @ancestral_step.mistake(
@@ -461,6 +640,22 @@ always_from_the_start: `ancestral_step(model, chain[-1],` → `ancestral_step(mo
     Every step starts from x_T. Each must start from what the step before it made.
 start_left_out: `torch.stack(chain[::-1])` → `torch.stack(chain[:0:-1])`
     x_T is left out of the chain. It is the last of its T + 1 entries: chain[T] is the noise that you began with.
+one_step_less: `(noise.shape[1],), step)` → `(noise.shape[1],), step - 1)`
+    You hand on t − 1. The step from x_t to x_{t−1} is called with t, from T down to 1.
+first_noise_everywhere: `noise[step - 1]` → `noise[0]`
+    Every step adds noise[0]. Each needs noise of its own: noise[t - 1].
+starts_from_the_noise: `ancestral_step(model, chain[-1],` → `ancestral_step(model, noise[step],`
+    Each step starts from noise[t], not from what the step before it made. Only x_T is noise alone.
+step_zero_too: `len(alpha_bar) - 1, 0, -1` → `len(alpha_bar) - 1, -1, -1`
+    Your loop takes a step at t = 0. The last one is t = 1: range leaves out its end, so that is 0.
+empty_range: `len(alpha_bar) - 1, 0, -1` → `len(alpha_bar) - 1, 0`
+    Your loop has no pass: counting down, range needs −1 as its third argument.
+steps_counted_too_far: `range(len(alpha_bar) - 1` → `range(len(alpha_bar)`
+    T is len(alpha_bar) − 1, since alpha_bar[0] is in front. Your loop begins one step too high.
+stacked_along_the_rows: `torch.stack(chain[::-1])` → `torch.stack(chain[::-1], 1)`
+    You stack along dimension 1. The steps come first: (T + 1, N, D).
+t_for_one_row: `torch.full((noise.shape[1],), step)` → `torch.tensor([step])`
+    t holds one number. The model wants one for each row: torch.full((N,), step).
 """)
 sample_chain.recurring(own_noise("noise"))
 
@@ -472,6 +667,15 @@ def forwards(model, noise, alpha_bar):
         t = torch.full((noise.shape[1],), step)
         chain.append(reference("ancestral_step")(model, chain[-1], t, alpha_bar, noise[step - 1]))
     return torch.stack(chain[::-1])
+
+
+@sample_chain.mistake(
+    "x_T is not filled in: the last entry of the chain is still 0. chain[T] is noise[T], which you begin with."
+)
+def start_not_filled_in(model, noise, alpha_bar):
+    chain = reference("sample_chain")(model, noise, alpha_bar).clone()
+    chain[-1] = 0
+    return chain
 
 
 @sample_chain.variant
@@ -547,6 +751,21 @@ half_twice: `0.5 * (snr` → `0.25 * (snr`
 averaged_without_half: `weight * (eps - eps_hat).square().flatten(1).sum(1)` → `2 * weight * (eps - eps_hat).square().flatten(1).mean(1)`
     The squared error is averaged over the dimensions, and the ½ is missing. The KL is ½(SNR(t−1)/SNR(t) − 1) times the
     sum.
+steps_shifted: `snr[t - 1] / snr[t]` → `snr[t - 2] / snr[t - 1]`
+    You compare the SNR at t − 2 with that at t − 1; at t = 2 that divides by 1 − ᾱ_0 = 0. The step is from t − 1 to t:
+    SNR(t−1)/SNR(t).
+half_on_the_ratio_alone: `0.5 * (snr[t - 1] / snr[t] - 1)` → `0.5 * snr[t - 1] / snr[t] - 1`
+    The ½ multiplies the ratio alone. It belongs to the whole bracket: ½(SNR(t−1)/SNR(t) − 1).
+root_below: `alpha_bar / (1 - alpha_bar)` → `alpha_bar / (1 - alpha_bar).sqrt()`
+    Your SNR divides by the standard deviation of the noise. It is a ratio of variances: ᾱ/(1 − ᾱ).
+alpha_missing: `0.5 * (snr[t - 1] / snr[t] - 1)` → `(1 - alpha_bar[t] / alpha_bar[t - 1]) / (2 * (1 - alpha_bar[t - 1]))`
+    α_t is missing below the fraction: the weight is β_t/(2α_t(1 − ᾱ_{t−1})).
+alpha_rooted: `0.5 * (snr[t - 1] / snr[t] - 1)` → `(1 - alpha_bar[t] / alpha_bar[t - 1]) / (2 * (alpha_bar[t] / alpha_bar[t - 1]).sqrt() * (1 - alpha_bar[t - 1]))`
+    Below the fraction stands √α_t. The factor of the means is squared in the KL: β_t/(2α_t(1 − ᾱ_{t−1})).
+one_row_squeezed: `return weight * (eps - eps_hat).square().flatten(1).sum(1)` → `return (weight * (eps - eps_hat).square().flatten(1).sum(1)).squeeze()`
+    `squeeze` takes away the rows' dimension where there is one row. Leave it out: the result is (N,).
+weight_meets_the_columns: `weight * (eps - eps_hat).square().flatten(1).sum(1)` → `(weight * (eps - eps_hat).square()).flatten(1).sum(1)`
+    The weights are (N,), and line up with the columns of the errors. Sum over the dimensions first, then multiply.
 """)
 step_kl.recurring(sign_reversed, hint="The sign is reversed. A KL divergence is never negative.")
 
@@ -558,6 +777,36 @@ def weight_for_beta(eps, eps_hat, t, alpha_bar):
     alpha = alpha_bar[t] / alpha_bar[t - 1]
     weight = (1 - alpha) / (2 * alpha * (1 - alpha_bar[t]))
     return weight * (eps - eps_hat).square().flatten(1).sum(1)
+
+
+def _through_beta(eps, eps_hat, t, alpha_bar, weigh):
+    """weigh: of (alpha, beta, beta tilde, 1 − alpha bar) makes the weight."""
+    now, before = alpha_bar[t], alpha_bar[t - 1]
+    alpha = now / before
+    beta = 1 - alpha
+    weight = weigh(alpha, beta, beta * (1 - before) / (1 - now), 1 - now)
+    return weight * (eps - eps_hat).square().flatten(1).sum(1)
+
+
+@step_kl.mistake("β_t is not squared. The factor of the noise in the mean is, in the KL: β_t²/(2β̃_t·α_t(1 − ᾱ_t)).")
+def beta_not_squared(eps, eps_hat, t, alpha_bar):
+    return _through_beta(eps, eps_hat, t, alpha_bar, lambda alpha, beta, tilde, rest: beta / (2 * tilde * alpha * rest))
+
+
+@step_kl.mistake("You square β̃_t. It is the variance already: β_t²/(2β̃_t·α_t(1 − ᾱ_t)).")
+def variance_squared(eps, eps_hat, t, alpha_bar):
+    return _through_beta(
+        eps, eps_hat, t, alpha_bar, lambda alpha, beta, tilde, rest: beta**2 / (2 * tilde**2 * alpha * rest)
+    )
+
+
+@step_kl.mistake(
+    "The factor of the noise in the mean, β_t/(√α_t·√(1 − ᾱ_t)), is not squared. The KL holds the squared difference of the means."
+)
+def factor_not_squared(eps, eps_hat, t, alpha_bar):
+    return _through_beta(
+        eps, eps_hat, t, alpha_bar, lambda alpha, beta, tilde, rest: beta / (alpha.sqrt() * rest.sqrt()) / (2 * tilde)
+    )
 
 
 step_kl.recurring(detached, in_bits)
@@ -685,8 +934,40 @@ last_layer_without_minus_one: `(1 - last) - 1 - torch` → `(1 - last) - torch`
     In the KL of the last layer the −1 of each dimension is missing.
 nats_a_dimension: `return elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)` → `return (elbo - 0.5 * (last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)) / dims`
     You divide by the number of dimensions. The ELBO is in nats per row: a sum over its dimensions.
+last_layer_without_signal: `last * x0.square()` → `x0.square()`
+    In the KL of the last layer the mean is √ᾱ_T·x0. You take x0 itself: ᾱ_T is missing.
+last_layer_with_the_signals_variance: `(1 - last) - 1 - torch.log(1 - last)` → `last - 1 - torch.log(last)`
+    In the KL of the last layer you take ᾱ_T for the variance. The variance of q(x_T | x_0) is 1 − ᾱ_T.
+last_layer_once: `(last * x0.square() + (1 - last) - 1 - torch.log(1 - last)).sum(1)` → `((last * x0.square()).sum(1) + (1 - last) - 1 - torch.log(1 - last))`
+    In the KL of the last layer, variance and logarithm are there once. Each of the D dimensions has them.
+last_layer_with_std: `(1 - last) - 1 - torch.log(1 - last)` → `(1 - last).sqrt() - 1 - torch.log((1 - last).sqrt())`
+    In the KL of the last layer you take √(1 − ᾱ_T) for the variance. The variance of q(x_T | x_0) is 1 − ᾱ_T.
+last_layer_with_squared_variance: `(1 - last) - 1 - torch.log(1 - last)` → `(1 - last) ** 2 - 1 - 2 * torch.log(1 - last)`
+    In the KL of the last layer you take 1 − ᾱ_T for the standard deviation. It is the variance; Normal wants its root.
 """)
 diffusion_elbo.recurring(own_noise("noise"), in_bits)
+
+
+@diffusion_elbo.mistake(
+    "You make x_t from x_{t−1} with noise[t]. Here noise[t] is all the noise in x_t: x_t is made from x0, by q_sample."
+)
+def walked_chain(model, x0, noise, alpha_bar):
+    found, x = 0, x0
+    for step in range(1, len(alpha_bar)):
+        alpha, t = alpha_bar[step] / alpha_bar[step - 1], torch.full((len(x0),), step)
+        x = alpha.sqrt() * x + (1 - alpha).sqrt() * noise[step]
+        if step == 1:
+            mean = reference("ancestral_step")(model, x, t, alpha_bar, torch.zeros_like(x))
+            found = Normal(mean, (1 - alpha_bar[1]).sqrt()).log_prob(x0).sum(1)
+        else:
+            found = found - reference("step_kl")(noise[step], model(x, t), t, alpha_bar)
+    last = alpha_bar[-1]
+    return found - 0.5 * (last * x0**2 - last - torch.log(1 - last)).sum(1)
+
+
+@diffusion_elbo.mistake("The noise in x_t is noise[t], for x_1, too; you take noise[t − 1] everywhere. noise[0] is unused.")
+def noise_one_behind(model, x0, noise, alpha_bar):
+    return reference("diffusion_elbo")(model, x0, noise.roll(1, 0), alpha_bar)
 
 
 @diffusion_elbo.mistake("You divide the whole bound by T. Nothing in it is a mean over the steps.")
@@ -781,8 +1062,32 @@ squared_after_the_sum: `.square().flatten(1).sum(1)` → `.flatten(1).sum(1).squ
     You sum first and square then, so that errors of opposite signs cancel. Square each error, and add the squares up.
 noised_one_step_less: `q_sample(x0, t,` → `q_sample(x0, t - 1,`
     You make x_{t−1} and tell the model t. x_t is made with t itself.
+rows_summed_dimensions_averaged: `.flatten(1).sum(1).mean()` → `.flatten(1).mean(1).sum()`
+    It is the other way round: the dimensions are summed, and the rows averaged.
+noise_negated: `(eps - model(xt, t))` → `(eps + model(xt, t))`
+    You add the prediction to eps, which teaches the model −eps. The error is their difference.
+compares_with_the_noisy_data: `(eps - model(xt, t))` → `(xt - model(xt, t))`
+    You compare the prediction with x_t. The model predicts the noise: compare with eps.
+rooted: `.mean()` → `.mean().sqrt()`
+    You take the root of the mean. The loss is the mean square itself.
+arguments_swapped: `model(xt, t)` → `model(t, xt)`
+    The model's arguments have changed places: model(xt, t).
 """)
 noise_prediction_loss.recurring(own_noise("eps"))
+
+
+@noise_prediction_loss.mistake("You draw steps of your own. Use the t that you are given: the caller decides on the steps.")
+def own_steps(model, x0, t, eps, alpha_bar):
+    t = torch.randint(1, len(alpha_bar), (len(x0),))
+    return reference("noise_prediction_loss")(model, x0, t, eps, alpha_bar)
+
+
+@noise_prediction_loss.mistake(
+    "You weigh the error with `step_kl`, which at t = 1 divides by 1 − ᾱ_0 = 0. The simple loss has no weights: it is the squared error itself."
+)
+def weighted_by_the_kl(model, x0, t, eps, alpha_bar):
+    xt = reference("q_sample")(x0, t, alpha_bar, eps)
+    return reference("step_kl")(eps, model(xt, t), t, alpha_bar).mean()
 
 
 @noise_prediction_loss.mistake("The model's answer is cut off (no_grad, detach, .item() or .data), so that it can't learn.")

@@ -158,9 +158,9 @@ def _number_hint(found: Fact, known: Fact) -> str:
     value, want = found.value.astype(np.float64), known.value.astype(np.float64)
     wrong = ~close(value, known)
     if np.isnan(value[wrong]).any():
-        return f"is NaN in {int(np.isnan(value).sum())} of {value.size} places (0 · ∞, ∞ − ∞ or log of a negative number?)."
+        return f"is NaN in {int(np.isnan(value).sum())} of {value.size} places (0/0, 0 · ∞, ∞ − ∞ or log of a negative number?)."
     if np.isinf(value[wrong]).any():
-        return f"is infinite in {int(np.isinf(value).sum())} of {value.size} places (log of 0, or an overflow in exp?)."
+        return f"is infinite in {int(np.isinf(value).sum())} of {value.size} places (a division by 0, log of 0, or an overflow in exp?)."
     if "gradient" in known.what and not value.any():
         return "is zero: nothing flows back. Is something detached, under no_grad, or turned into a Python number?"
     # Of counts and indices several are easily off by the same, or by one factor: that says nothing of where they come from.

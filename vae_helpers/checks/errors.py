@@ -59,6 +59,12 @@ MEANINGS = {
     r"stack expects each tensor to be equal size": (
         "torch.stack makes a new dimension, of tensors of one shape; along one that they have, torch.cat joins them."
     ),
+    r"stack expects a non-empty TensorList|expected a non-empty list of Tensors": (
+        "The list is empty there: a loop can have no pass at all, so begin with zeros and add up."
+    ),
+    r"within the support \(Boolean\(\)\) of the distribution Bernoulli": (
+        "`Bernoulli` refuses grey pixels unless you say validate_args=False."
+    ),
     r"expected scalar type|have the same dtype": "Two dtypes meet there that don't go together.",
 }
 

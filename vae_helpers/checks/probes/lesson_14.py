@@ -104,14 +104,24 @@ def _what_it_is(value: float, alpha_bar: Tensor) -> str:
     return f", which is {min(same, key=len)}" if same and min(same, key=len) not in "012½" else ""
 
 
-def _note_factor(see: Recorder, label: str, what: str, find: Callable[[Tensor, Tensor], Any], alpha_bar: Tensor) -> None:
-    """What one of the terms of a sum is multiplied by. find: given 1 and 0, each (1, 1), makes the sum, (1, 1)."""
+def _note_factor(
+    see: Recorder,
+    label: str,
+    what: str,
+    find: Callable[[Tensor, Tensor], Any],
+    alpha_bar: Tensor,
+    own: str = OWN_NOISE,
+) -> None:
+    """What one of the terms of a sum is multiplied by. find: given 1 and 0, each (1, 1), makes the sum, (1, 1).
+
+    own: what to say, after its name, where random numbers are drawn.
+    """
     place = f"what {what} is multiplied by"
     with undisturbed(see.seed):
         before = draws()
         found = torch.as_tensor(find(torch.ones(1, 1), torch.zeros(1, 1)))
         if draws() != before:
-            see.note(label, place, "chance", told=f"what it does to {what} {OWN_NOISE}")
+            see.note(label, place, "chance", told=f"what it does to {what} {own}")
         elif found.shape != (1, 1):
             shape = f"shape {tuple(found.shape)}"
             see.note(label, place, shape, told=f"{what} should be in a result of shape (1, 1); yours has {shape}.")
@@ -176,6 +186,12 @@ def posterior_mean_variance(implementation, see: Recorder) -> None:
         mean = lambda x0, xt: implementation(x0, xt, t, alpha_bar)[0]  # noqa: E731
         _note_factor(see, label, "x0 in the mean", mean, alpha_bar)
         _note_factor(see, label, "x_t in the mean", lambda one, zero: mean(zero, one), alpha_bar)
+        first = torch.as_tensor(implementation(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([1]), alpha_bar)[0])
+        told = (
+            "at t = 1 the mean is not finite: 1 − ᾱ_0 is 0, and you divide by it, as whoever adds precisions does. Divide by "
+            "1 − ᾱ_t alone."
+        )
+        see.note(label, "the mean at t = 1 is finite", bool(first.isfinite().all()), told=told)
     for label, shape, t, steps in LAYOUTS:
         alpha_bar = _schedule(see, steps)
         see.call(label, implementation, see.normal(*shape), see.normal(*shape), torch.tensor(t), alpha_bar, **names)
@@ -210,6 +226,12 @@ def ancestral_step(implementation, see: Recorder) -> None:
 @probe("sample_chain")
 def sample_chain(implementation, see: Recorder) -> None:
     names = {"inputs": ["model", "noise", "alpha_bar"], "rtol": 1e-3, "atol": 1e-4, "float32": True}
+    model, label = Asked(), "5 steps, one row, one dimension"
+    with undisturbed(see.seed), see.attempt(label):
+        implementation(model, torch.zeros(6, 1, 1), _schedule(see, 5))
+        asked = list(dict.fromkeys(float(torch.as_tensor(t).flatten()[0]) for _, t in model.seen))
+        told = f"the model is told the steps {', '.join(f'{t:g}' for t in asked) or '(none)'}. T is 5, and the last step is t = 1."
+        see.note(label, "the steps that the model is told", asked, told=told)
     for label, steps, n, d in [
         ("5 steps, 4 rows, 2 dimensions", 5, 4, 2),
         ("2 steps, 3 rows, 3 dimensions", 2, 3, 3),
@@ -259,8 +281,9 @@ def noise_prediction_loss(implementation, see: Recorder) -> None:
                 raise ValueError("the model is not called")
             return model.seen[0][0]
 
-        _note_factor(see, label, "x0 in what the model is shown", shown, alpha_bar)
-        _note_factor(see, label, "eps in what the model is shown", lambda one, zero: shown(zero, one), alpha_bar)
+        own = "changes from call to call: it draws random numbers of its own. Use the t and the eps that you are given."
+        _note_factor(see, label, "x0 in what the model is shown", shown, alpha_bar, own)
+        _note_factor(see, label, "eps in what the model is shown", lambda one, zero: shown(zero, one), alpha_bar, own)
         _note_t(see, label, model)
     for label, shape, t, steps in LAYOUTS[:4]:
         x0, eps = see.normal(*shape), see.normal(*shape)
