@@ -167,7 +167,7 @@ def binarize(implementation: Callable, see: Recorder) -> None:
         spread = drawn.sum(1).double().std().clamp(min=1e-3).log()
         see.note(label, "spread of the amount of ink from copy to copy", spread, rtol=0, atol=7 * 2**0.5 / 800**0.5)
         again = implementation(given.clone()).float().flatten(1)
-        told = "a second call gives the same images: draw afresh in each, without a seed of your own."
+        told = "a second call gives the same images: draw afresh in each, without a seed or a new torch.Generator() of your own."
         see.note(label, "a second call draws the same", bool(torch.equal(again, drawn)), told=told)
     label = "without a generator"
     with undisturbed(see.seed), see.attempt(label):
@@ -214,6 +214,8 @@ def doubly_reparameterized_loss(implementation: Callable, see: Recorder) -> None
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             see.note(label, "the shape of the loss", str(shape))
             if shape == ():
+                told = "the loss is cut off from all parameters: is it detached, under no_grad, or a Python number?"
+                see.note(label, "the loss hangs on the parameters", loss.requires_grad, told=told)
                 note_gradients(see, label, loss, _parts(vae))
 
 
