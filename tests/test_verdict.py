@@ -185,6 +185,7 @@ def test_one_tensor_with_the_numbers_of_all_results():
         (lambda: torch.log(2 * torch.pi), "math.log"),
         (lambda: torch.log(2), "math.log"),
         (lambda: Linear.forward(None, 1, 2), "more arguments than it takes"),
+        (lambda: Linear(2, 2)(torch.inference_mode()(torch.ones)(1, 2)), "no later gradient can pass"),
         (lambda: None + torch.ones(2), "Something is None there"),
         (lambda: torch.nn.functional.binary_cross_entropy(torch.full((2,), 3.0), torch.ones(2)), "takes probabilities"),
         (lambda: torch.ones(2).sum().backward(), "is something detached"),

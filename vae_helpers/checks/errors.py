@@ -52,6 +52,9 @@ MEANINGS = {
         "That function returns a pair, the values and where they stand: take its `.values`."
     ),
     r"before Module\.__init__\(\) call": "Call super().__init__() in the first line of your __init__.",
+    r"Inference tensors cannot be saved for backward": (
+        "What torch.inference_mode() made, no later gradient can pass. Use torch.no_grad(), where no graph is wanted."
+    ),
     r"grad can be implicitly created only for scalar outputs": "backward() starts from one number: take the sum of the many first.",
     r"Sizes of tensors must match except in dimension": (
         "torch.cat joins along one dimension, and in all others the tensors must be of one size: print their shapes."
